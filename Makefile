@@ -1,0 +1,45 @@
+# Two commands matter: `make train` and `make test`. Both set up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+PRESET ?= $(shell nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
+EXP_NAME ?= biped-walking-$(PRESET)
+VIDEO = logs/$(EXP_NAME).mp4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train play test lint types format clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.installed ## make .venv with everything in it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14) and "Python 3.10 to 3.13 is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+train: setup ## train with PRESET (cpu, or gpu where there is one) and render a video of the result
+	$(VENV)/bin/python train.py --preset $(PRESET) --exp-name $(EXP_NAME)
+	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 8 --video $(VIDEO)
+	@echo 'See more:  $(VENV)/bin/python play.py --exp-name $(EXP_NAME)'
+
+play: setup ## show the newest checkpoint
+	$(VENV)/bin/python play.py --exp-name $(EXP_NAME)
+
+test: setup lint types ## lint, type check and run all tests
+	$(VENV)/bin/python -m pytest
+
+lint: setup ## check style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: setup ## check types
+	$(VENV)/bin/mypy
+
+format: setup ## format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean: ## remove .venv and caches, never logs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
