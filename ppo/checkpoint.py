@@ -1,0 +1,93 @@
+"""Which checkpoints a run folder holds: saving without losing anything, finding the newest good one."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ppo.sb3_model import CheckpointError, Sb3Model
+from ppo.sb3_zip import read_num_timesteps, read_zip, write_zip
+
+STEPS_PATTERN = re.compile(r"_(\d+)_steps\.zip$")
+
+
+class CheckpointFolder:
+    """The folder that a run saves its models in.
+
+    Args:
+        folder: the run folder; it must exist.
+        prefix: of the names of periodic checkpoints, `<prefix>_<steps>_steps.zip`.
+        keep: number of periodic checkpoints to keep; None keeps all.
+        warn: called with one line when a model could not be saved.
+        saved: called with the path of each model that was saved.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        *,
+        keep: int | None = None,
+        warn: Callable[[str], None],
+        saved: Callable[[Path], None],
+    ) -> None:
+        self.folder, self.prefix, self.keep, self.warn, self.saved = folder, prefix, keep, warn, saved
+        self.newest: Path | None = None
+
+    def save(self, name: str, model: Sb3Model) -> Path | None:
+        """Write `<name>.zip`. A full disk or a lost folder is reported; training goes on and older files stay."""
+        path = self.folder / f"{name}.zip"
+        try:
+            write_zip(path, model)
+        except (OSError, CheckpointError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.warn(f"{path} could not be saved ({reason}); training goes on, older files are kept")
+            return None
+        self.newest = path
+        self.saved(path)
+        self._prune()
+        return path
+
+    def _prune(self) -> None:
+        if self.keep is None:
+            return
+        for path in periodic_checkpoints(self.folder, self.prefix)[: -self.keep]:
+            try:
+                path.unlink()
+            except OSError as error:
+                self.warn(f"{path} could not be removed: {error.strerror}")
+
+
+def periodic_checkpoints(folder: Path, prefix: str) -> list[Path]:
+    """Checkpoints named by step number, oldest first."""
+    found = [
+        (int(match.group(1)), path)
+        for path in folder.glob(f"{prefix}_*_steps.zip")
+        if (match := STEPS_PATTERN.search(path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def newest_checkpoint(folder: Path, prefix: str, warn: Callable[[str], None]) -> tuple[Path, Sb3Model]:
+    """The readable model with the most control steps in a run folder, whatever its name.
+
+    Files that cannot be read are passed over with a warning that names them.
+
+    Raises:
+        CheckpointError: the folder holds no readable model.
+    """
+    # At equal steps the later in this list wins: an interrupted model may lack the state of its environments.
+    candidates = [folder / "model_interrupted.zip", *periodic_checkpoints(folder, prefix), folder / "model_final.zip"]
+    ranked: list[tuple[int, int, Path]] = []
+    for order, path in enumerate(candidates):
+        if not path.exists():
+            continue
+        try:
+            ranked.append((read_num_timesteps(path), order, path))
+        except CheckpointError as error:
+            warn(f"passed over: {error}")
+    for _, _, path in sorted(ranked, reverse=True):
+        try:
+            return path, read_zip(path)
+        except CheckpointError as error:
+            warn(f"passed over: {error}")
+    raise CheckpointError(f"{folder} holds no checkpoint that can be read; train first, or name one with --load-model")

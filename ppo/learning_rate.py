@@ -1,0 +1,108 @@
+"""How the learning rate changes between updates: not at all, linearly to zero, or by how far the policy moved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class LearningRateConfig:
+    """Schedule of the learning rate. The KL rule's defaults change it slowly and rarely."""
+
+    schedule: Literal["constant", "linear", "adaptive"] = "constant"
+    """Constant, linear to zero at the last step, or adaptive: follow the KL divergence of each update."""
+    target_kl: float = 0.015
+    """KL divergence per update that the adaptive schedule aims at, in nats."""
+    window: int = 5
+    """Updates over which the KL divergence is averaged."""
+    high: float = 1.0
+    """The rate falls when the averaged KL stays above `high * target_kl`."""
+    low: float = 0.8
+    """The rate rises when the averaged KL stays below `low * target_kl`."""
+    patience_high: int = 5
+    """Updates in a row above the band before the rate falls."""
+    patience_low: int = 10
+    """Updates in a row below the band before the rate rises."""
+    factor: float = 0.8
+    """The rate is multiplied by this when it falls and divided by it when it rises."""
+    minimum: float = 1e-6
+    """Lowest adaptive rate."""
+    maximum: float = 3e-4
+    """Highest adaptive rate."""
+    cooldown_steps: int = 50_000
+    """Control steps that must pass between two changes."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.factor < 1.0:
+            raise ValueError("learning rate: factor must lie between 0 and 1")
+        if min(self.window, self.patience_high, self.patience_low) < 1:
+            raise ValueError("learning rate: window and patience must be at least 1")
+        if self.target_kl <= 0.0 or not 0.0 < self.minimum <= self.maximum:
+            raise ValueError("learning rate: target_kl and minimum must be positive and minimum at most maximum")
+
+
+class LearningRate:
+    """The current learning rate, and the memory that the adaptive rule needs.
+
+    Args:
+        initial: rate of the first update.
+        config: how it changes.
+        total_timesteps: control steps at which a linear schedule reaches zero.
+    """
+
+    def __init__(self, initial: float, config: LearningRateConfig, total_timesteps: int) -> None:
+        self.config = config
+        self.initial = initial
+        self.total_timesteps = total_timesteps
+        self.value = initial
+        self.recent_kl: list[float] = []
+        self.updates_high = 0
+        self.updates_low = 0
+        self.last_change = 0
+
+    def before_update(self, num_timesteps: int) -> float:
+        """Rate to use for the update after `num_timesteps` control steps in all."""
+        if self.config.schedule == "linear":
+            self.value = self.initial * max(0.0, 1.0 - num_timesteps / self.total_timesteps)
+        return self.value
+
+    def after_update(self, kl: float, num_timesteps: int) -> None:
+        """Take note of an update's KL divergence (nats) and change the rate if the adaptive rule says so."""
+        config = self.config
+        if config.schedule != "adaptive" or kl != kl:
+            return
+        self.recent_kl = [*self.recent_kl, kl][-config.window :]
+        if len(self.recent_kl) < config.window:
+            return
+        mean = sum(self.recent_kl) / config.window
+        self.updates_high = self.updates_high + 1 if mean > config.high * config.target_kl else 0
+        self.updates_low = self.updates_low + 1 if mean < config.low * config.target_kl else 0
+        if num_timesteps - self.last_change < config.cooldown_steps:
+            return
+        if self.updates_high >= config.patience_high:
+            self._change(self.value * config.factor, num_timesteps)
+        elif self.updates_low >= config.patience_low:
+            self._change(self.value / config.factor, num_timesteps)
+
+    def _change(self, value: float, num_timesteps: int) -> None:
+        self.value = min(max(value, self.config.minimum), self.config.maximum)
+        self.updates_high = self.updates_low = 0
+        self.last_change = num_timesteps
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to continue the schedule."""
+        return {
+            "value": self.value,
+            "recent_kl": list(self.recent_kl),
+            "updates_high": self.updates_high,
+            "updates_low": self.updates_low,
+            "last_change": self.last_change,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.value = float(state["value"])
+        self.recent_kl = [float(kl) for kl in state["recent_kl"]]
+        self.updates_high = int(state["updates_high"])
+        self.updates_low = int(state["updates_low"])
+        self.last_change = int(state["last_change"])

@@ -1,0 +1,187 @@
+"""The recurrent actor-critic: an LSTM for each of actor and critic, an MLP behind it, a Gaussian over actions.
+
+A pure function of its arguments: the recurrent state is passed in and out, never kept in the module. Parameter names,
+their order and their initialisation are those of `MlpLstmPolicy` in sb3-contrib, so that a state dict is exchanged as
+it is.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ppo.recurrence import LstmState, Segments, initial_state, lstm_sequence, lstm_step
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Shape and start of the network."""
+
+    lstm_hidden_size: int = 512
+    """Units per LSTM layer."""
+    n_lstm_layers: int = 2
+    """Stacked LSTM layers."""
+    pi: tuple[int, ...] = (512, 256, 128)
+    """Widths of the actor's MLP, behind its LSTM."""
+    vf: tuple[int, ...] = (512, 256, 128)
+    """Widths of the critic's MLP."""
+    activation: Literal["elu", "relu", "tanh"] = "elu"
+    """Activation after every MLP layer."""
+    critic: Literal["lstm", "shared", "linear"] = "lstm"
+    """What feeds the critic's MLP: an LSTM of its own, the actor's LSTM (without gradient), or one linear layer."""
+    log_std_init: float = 0.0
+    """Start value of the logarithm of the action's standard deviation."""
+
+    def __post_init__(self) -> None:
+        sizes = (self.lstm_hidden_size, self.n_lstm_layers, *self.pi, *self.vf)
+        if min(sizes) < 1:
+            raise ValueError("policy: every layer needs at least one unit")
+
+
+class RecurrentState(NamedTuple):
+    """State of both LSTMs. Where the critic has no LSTM of its own, its state has no layers: `[0, N, H]`."""
+
+    actor: LstmState
+    critic: LstmState
+
+
+class Evaluation(NamedTuple):
+    """What the loss needs of the current policy, each `[T, N]`."""
+
+    log_prob: Tensor
+    entropy: Tensor
+    value: Tensor
+
+
+class MlpExtractor(nn.Module):
+    """The two MLPs behind the LSTMs; the activation follows every layer, the last one too."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.policy_net = self._mlp(config.lstm_hidden_size, config.pi, ACTIVATIONS[config.activation])
+        self.value_net = self._mlp(config.lstm_hidden_size, config.vf, ACTIVATIONS[config.activation])
+
+    @staticmethod
+    def _mlp(inputs: int, widths: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [nn.Linear(inputs, width), activation()]
+            inputs = width
+        return nn.Sequential(*layers)
+
+
+class RecurrentActorCritic(nn.Module):
+    """Gaussian policy and value function over sequences of observations.
+
+    Args:
+        config: shape of the network.
+        observation_dim: `D`.
+        action_dim: `A`.
+    """
+
+    critic: nn.Linear | None
+    lstm_critic: nn.LSTM | None
+
+    def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.log_std = nn.Parameter(torch.full((action_dim,), config.log_std_init))
+        self.mlp_extractor = MlpExtractor(config)
+        self.action_net = nn.Linear((config.lstm_hidden_size, *config.pi)[-1], action_dim)
+        self.value_net = nn.Linear((config.lstm_hidden_size, *config.vf)[-1], 1)
+        # SB3 makes all of these, then overwrites them, then makes the LSTMs: the same seed gives the same weights.
+        for module, gain in (
+            (self.mlp_extractor.policy_net, math.sqrt(2.0)),
+            (self.mlp_extractor.value_net, math.sqrt(2.0)),
+            (self.action_net, 0.01),
+            (self.value_net, 1.0),
+        ):
+            for layer in module.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.orthogonal_(layer.weight, gain)
+                    nn.init.zeros_(layer.bias)
+        hidden_size, layers = config.lstm_hidden_size, config.n_lstm_layers
+        self.lstm_actor = nn.LSTM(observation_dim, hidden_size, layers)
+        self.lstm_critic = nn.LSTM(observation_dim, hidden_size, layers) if config.critic == "lstm" else None
+        self.critic = nn.Linear(observation_dim, hidden_size) if config.critic == "linear" else None
+
+    def initial_state(self, num_envs: int) -> RecurrentState:
+        """State of `num_envs` environments before their first observation."""
+        actor = initial_state(self.lstm_actor, num_envs)
+        if self.lstm_critic is not None:
+            return RecurrentState(actor, initial_state(self.lstm_critic, num_envs))
+        empty = actor[0].new_zeros(0, num_envs, self.config.lstm_hidden_size)
+        return RecurrentState(actor, (empty, empty))
+
+    def act(
+        self, observation: Tensor, state: LstmState, episode_start: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, LstmState, Tensor]:
+        """Choose one action per environment.
+
+        Args:
+            observation: `[N, D]`.
+            state: the actor's state before this step.
+            episode_start: `[N]` bool; an episode starts with this observation.
+            noise: `[N, A]` standard normal; None for the mean action.
+
+        Returns:
+            Action `[N, A]` (not clipped), its log-probability `[N]`, the state after the step, and the actor LSTM's
+            output `[N, H]`, which a critic that shares it needs.
+        """
+        latent, state = lstm_step(self.lstm_actor, observation, state, episode_start)
+        mean = self._mean(latent)
+        action = mean if noise is None else mean + self.log_std.exp() * noise
+        return action, self._log_prob(mean, action), state, latent
+
+    def critic_step(
+        self, observation: Tensor, state: LstmState, episode_start: Tensor, actor_latent: Tensor
+    ) -> tuple[Tensor, LstmState]:
+        """Advance the critic by one step; returns its features `[N, H]` for `value` and the state after the step."""
+        if self.lstm_critic is not None:
+            return lstm_step(self.lstm_critic, observation, state, episode_start)
+        return (actor_latent if self.critic is None else self.critic(observation)), state
+
+    def value(self, features: Tensor) -> Tensor:
+        """Value `[...]` of critic features `[..., H]`."""
+        return self.value_net(self.mlp_extractor.value_net(features)).squeeze(-1)  # type: ignore[no-any-return]
+
+    def evaluate(
+        self,
+        observation: Tensor,
+        state: RecurrentState,
+        episode_start: Tensor,
+        action: Tensor,
+        segments: Segments | None,
+    ) -> Evaluation:
+        """Judge stored sequences with the current weights.
+
+        Args:
+            observation: `[T, N, D]`.
+            state: state before t = 0.
+            episode_start: `[T, N]` bool.
+            action: `[T, N, A]`.
+            segments: `recurrence.find_segments(episode_start)` on the device of `observation`.
+        """
+        first = episode_start[0]
+        latent = lstm_sequence(self.lstm_actor, observation, state.actor, first, segments)
+        if self.lstm_critic is not None:
+            features = lstm_sequence(self.lstm_critic, observation, state.critic, first, segments)
+        else:
+            features = latent.detach() if self.critic is None else self.critic(observation)
+        log_prob = self._log_prob(self._mean(latent), action)
+        entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
+        return Evaluation(log_prob, entropy, self.value(features))
+
+    def _mean(self, latent: Tensor) -> Tensor:
+        return self.action_net(self.mlp_extractor.policy_net(latent))  # type: ignore[no-any-return]
+
+    def _log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
+        """Log-density `[...]` of a diagonal Gaussian; the order of terms is torch.distributions.Normal's."""
+        scale = self.log_std.exp()
+        terms = -((action - mean) ** 2) / (2.0 * scale**2) - scale.log() - HALF_LOG_TWO_PI
+        return terms.sum(-1)

@@ -1,0 +1,124 @@
+"""Several processes that train one policy: each has its own environments, gradients and statistics are averaged."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This process among all that train together. Alone, every operation leaves its argument as it is.
+
+    Args:
+        rank: number of this process; 0 is the one that writes files and talks.
+        count: number of processes.
+        device: of the tensors that are exchanged.
+        helpers: processes that this one has started.
+    """
+
+    def __init__(
+        self,
+        rank: int = 0,
+        count: int = 1,
+        device: torch.device | None = None,
+        helpers: Sequence["subprocess.Popen[bytes]"] = (),
+    ) -> None:
+        self.rank = rank
+        self.count = count
+        self.device = device or torch.device("cpu")
+        self.helpers = helpers
+
+    def average_(self, tensors: list[Tensor]) -> None:
+        """Replace each tensor by its mean over all processes, in one transfer."""
+        if self.count == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.count
+        pieces = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, piece in zip(tensors, pieces, strict=True):
+            tensor.copy_(piece.view_as(tensor))
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Mean of a tensor over all processes."""
+        return tensor if self.count == 1 else self.sum(tensor) / self.count
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum of a tensor over all processes."""
+        if self.count == 1:
+            return tensor
+        total = tensor.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    def gather(self, value: T) -> list[T]:
+        """Every process's value, in the order of their ranks; on other ranks than 0 the list is empty."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.gather_object(value, values if self.rank == 0 else None)
+        return values if self.rank == 0 else []
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return flag if self.count == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0.0)
+
+    def broadcast_parameters(self, module: torch.nn.Module) -> None:
+        """Give every process the parameters of rank 0."""
+        if self.count > 1:
+            for parameter in module.parameters():
+                dist.broadcast(parameter.data, 0)
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        self.any(False)
+
+    def close(self) -> None:
+        """Leave the group; processes started by this one are ended."""
+        if self.count > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+        for helper in self.helpers:
+            try:
+                helper.wait(timeout=10.0)
+            except subprocess.TimeoutExpired:
+                helper.kill()
+
+
+def launched_by_torchrun() -> bool:
+    """Whether the environment names this process's place in a group, as torchrun and `start` do."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]"]:
+    """Start `count - 1` more processes of this program and make this one rank 0 of the group.
+
+    Args:
+        count: processes in all.
+        arguments: command line of the program, without the interpreter.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    helpers = [
+        subprocess.Popen(
+            [sys.executable, *arguments], env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
+        for rank in range(1, count)
+    ]
+    os.environ.update({**group, "RANK": "0", "LOCAL_RANK": "0"})
+    return helpers
+
+
+def join(device: torch.device, helpers: Sequence["subprocess.Popen[bytes]"] = ()) -> Processes:
+    """Become part of the group that the environment describes."""
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size(), device, helpers)

@@ -1,0 +1,127 @@
+"""Running an LSTM over sequences whose episodes end inside them.
+
+Wherever an episode starts, the recurrent state is zero. One step at a time that is a multiplication. Over a whole
+rollout `[T, N]` the sequences are cut at the episode starts and the pieces laid side by side as rows of one padded
+batch, so that a single call of the library's fused LSTM (cuDNN, oneDNN) handles them all:
+
+    time             0 1 2 3 4          rows      0 1 2 3 4
+    environment 0    a b c|d e    ->    piece 0   a b c . .
+    environment 1    f g h i j          piece 1   d e . . .
+                                        piece 2   f g h i j
+
+The first piece of an environment continues from the stored state, the others from zero. Nothing is computed twice, and
+no gradient crosses an episode start.
+"""
+
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+LstmState: TypeAlias = tuple[Tensor, Tensor]
+"""Hidden and cell state, each `[L, N, H]`."""
+
+
+class Segments(NamedTuple):
+    """Where the pieces of `[T, N]` sequences lie in a padded batch of `S` pieces of at most `P` steps."""
+
+    gather: Tensor
+    """`[P, S]` int64; flat index `t * N + n` shown at each place. Padding repeats index 0 and is never read back."""
+    scatter: Tensor
+    """`[T, N]` int64; the flat index `p * S + s` at which each step lies in the padded batch."""
+    environment: Tensor
+    """`[S]` int64; the environment each piece belongs to."""
+    continues: Tensor
+    """`[S]` bool; the piece begins at t = 0 and so continues from the stored state."""
+
+
+def initial_state(lstm: nn.LSTM, num_envs: int) -> LstmState:
+    """Zero state for `num_envs` sequences, on the device and in the type of the LSTM's weights."""
+    weight = lstm.weight_hh_l0
+    assert isinstance(weight, Tensor)
+    zeros = weight.new_zeros(lstm.num_layers, num_envs, lstm.hidden_size)
+    return zeros, zeros.clone()
+
+
+def mask_state(state: LstmState, episode_start: Tensor) -> LstmState:
+    """Zero the state of the environments in which an episode starts; `episode_start` is `[N]` bool."""
+    keep = (~episode_start).to(state[0].dtype).view(1, -1, 1)
+    return state[0] * keep, state[1] * keep
+
+
+def lstm_step(lstm: nn.LSTM, features: Tensor, state: LstmState, episode_start: Tensor) -> tuple[Tensor, LstmState]:
+    """Advance every environment by one step.
+
+    Args:
+        lstm: layers to run.
+        features: `[N, D]`.
+        state: state before the step.
+        episode_start: `[N]` bool; the state is zeroed here before the step.
+
+    Returns:
+        Output `[N, H]` and the state after the step.
+    """
+    output, state = lstm(features.unsqueeze(0), mask_state(state, episode_start))
+    return output.squeeze(0), state
+
+
+def find_segments(episode_start: Tensor) -> Segments | None:
+    """Cut sequences at their episode starts; None when no episode starts after t = 0 and nothing has to be cut.
+
+    Args:
+        episode_start: `[T, N]` bool on the CPU: the number of pieces decides the shapes, so the host must know it.
+    """
+    length, num_envs = episode_start.shape
+    if not bool(episode_start[1:].any()):
+        return None
+    begins = episode_start.t().clone(memory_format=torch.contiguous_format)
+    begins[:, 0] = True
+    begins = begins.view(-1)
+    begin = begins.nonzero().squeeze(1)
+    piece = begins.cumsum(0) - 1
+    place = torch.arange(num_envs * length) - begin[piece]
+    pieces, longest = begin.numel(), int(place.max()) + 1
+    time_major = torch.arange(length * num_envs).view(length, num_envs).t().reshape(-1)
+    padded = place * pieces + piece
+    gather = torch.zeros(longest * pieces, dtype=torch.int64)
+    gather[padded] = time_major
+    scatter = torch.empty_like(padded)
+    scatter[time_major] = padded
+    return Segments(
+        gather=gather.view(longest, pieces),
+        scatter=scatter.view(length, num_envs),
+        environment=torch.div(begin, length, rounding_mode="floor"),
+        continues=begin % length == 0,
+    )
+
+
+def to_device(segments: Segments | None, device: torch.device) -> Segments | None:
+    """Copy the index tensors to `device` without waiting for it."""
+    if segments is None or device.type == "cpu":
+        return segments
+    return Segments(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in segments))
+
+
+def lstm_sequence(
+    lstm: nn.LSTM, features: Tensor, state: LstmState, episode_start: Tensor, segments: Segments | None
+) -> Tensor:
+    """Run whole sequences, resetting the state wherever an episode starts.
+
+    Args:
+        lstm: layers to run.
+        features: `[T, N, D]`.
+        state: state before t = 0.
+        episode_start: `[N]` bool at t = 0.
+        segments: `find_segments` of the whole `[T, N]` episode starts, on the device of `features`.
+
+    Returns:
+        Output `[T, N, H]`, equal to calling `lstm_step` T times.
+    """
+    hidden, cell = mask_state(state, episode_start)
+    if segments is None:
+        return lstm(features, (hidden, cell))[0]  # type: ignore[no-any-return]
+    keep = segments.continues.to(hidden.dtype).view(1, -1, 1)
+    padded = features.flatten(0, 1)[segments.gather]
+    start = hidden[:, segments.environment] * keep, cell[:, segments.environment] * keep
+    output = lstm(padded, start)[0]
+    return output.flatten(0, 1)[segments.scatter]  # type: ignore[no-any-return]

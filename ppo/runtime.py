@@ -1,0 +1,99 @@
+"""Where and how the arithmetic runs: device, precision, and the time it takes."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        ValueError: the name is unknown or the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device {name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:<index>")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"--device {name}: this machine or this PyTorch build has no CUDA; use --device cpu")
+        if device.index is not None and device.index >= torch.cuda.device_count():
+            raise ValueError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Arithmetic of the network's matrix products. Losses and the optimiser are always float32."""
+
+    name: Literal["fp32", "tf32", "bf16"]
+    device_type: str
+
+    @classmethod
+    def resolve(cls, name: PrecisionName, device: torch.device) -> "Precision":
+        """Choose and set up the precision; `auto` is tf32 on CUDA and fp32 elsewhere.
+
+        Raises:
+            ValueError: the device cannot do it.
+        """
+        if name == "auto":
+            name = "tf32" if device.type == "cuda" else "fp32"
+        if name == "tf32" and device.type != "cuda":
+            raise ValueError("--precision tf32 needs a CUDA device; use fp32")
+        if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            raise ValueError("--precision bf16 is not supported by this GPU; use tf32 or fp32")
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        return cls(name, device.type)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Context for a forward pass."""
+        if self.name == "bf16":
+            return torch.autocast(self.device_type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+
+class Stopwatch:
+    """Time spent in named phases, on the device where the work happens there.
+
+    On CUDA, events are recorded and read only in `read`, so that timing never waits for the device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self.seconds: dict[str, float] = {}
+        self.events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the enclosed work to `name`."""
+        if self.cuda:
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            yield
+            end.record()
+            self.events.append((name, begin, end))
+        else:
+            begin_time = time.perf_counter()
+            yield
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin_time
+
+    def read(self) -> dict[str, float]:
+        """Seconds per phase since the last call. Call it where the device has been waited for anyway."""
+        if self.events:
+            self.events[-1][2].synchronize()
+        for name, begin, end in self.events:
+            self.seconds[name] = self.seconds.get(name, 0.0) + begin.elapsed_time(end) / 1000.0
+        seconds, self.seconds, self.events = self.seconds, {}, []
+        return seconds

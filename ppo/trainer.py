@@ -1,0 +1,364 @@
+"""The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppo.checkpoint import CheckpointFolder
+from ppo.console import Console, Status
+from ppo.env import VecEnv
+from ppo.episodes import EpisodeStatistics
+from ppo.learning_rate import LearningRate
+from ppo.logging import MetricsLogger
+from ppo.policy import RecurrentActorCritic, RecurrentState
+from ppo.processes import Processes
+from ppo.rollout import Rollout, critic_pass, generalized_advantage
+from ppo.runtime import Precision, Stopwatch
+from ppo.sb3_model import Sb3Model
+from ppo.update import PPOConfig, explained_variance, make_optimizer, update
+
+MAX_FAILED_UPDATES = 20
+"""Updates in a row without a single finite gradient after which training stops."""
+
+
+class TrainingFailedError(RuntimeError):
+    """Training cannot go on; the last good checkpoint is kept."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train and when to save."""
+
+    total_timesteps: int
+    """Control steps over all environments at which training ends."""
+    save_freq: int
+    """Control steps between two checkpoints."""
+
+
+class Trainer:
+    """Recurrent PPO on any environment that follows `ppo.env.VecEnv`.
+
+    Args:
+        env: environments to learn from.
+        policy: network, on the environment's device.
+        ppo: hyper-parameters.
+        budget: how long to train and when to save.
+        checkpoints: where models go.
+        console: what the user sees.
+        logger: TensorBoard and Weights & Biases; None on processes that do not write.
+        precision: arithmetic of the network.
+        processes: this process among those that train together.
+        seed: of this process's exploration and minibatches.
+        facts: plain values to store with every checkpoint, such as the configuration.
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        policy: RecurrentActorCritic,
+        ppo: PPOConfig,
+        budget: Budget,
+        *,
+        checkpoints: CheckpointFolder,
+        console: Console,
+        logger: MetricsLogger | None,
+        precision: Precision,
+        processes: Processes,
+        seed: int,
+        facts: Mapping[str, Any],
+    ) -> None:
+        self.minibatches = ppo.n_epochs * (env.num_envs // ppo.minibatch_envs(env.num_envs))
+        self.env, self.policy, self.ppo, self.budget = env, policy, ppo, budget
+        self.checkpoints, self.console, self.logger = checkpoints, console, logger
+        self.precision, self.processes, self.seed, self.facts = precision, processes, seed, facts
+        self.optimizer = make_optimizer(policy, ppo.learning_rate)
+        self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
+        self.noise_generator = torch.Generator(env.device).manual_seed(seed)
+        self.minibatch_generator = torch.Generator().manual_seed(seed)
+        self.stopwatch = Stopwatch(env.device)
+        self.episodes = EpisodeStatistics(env.num_envs, env.device)
+        self.num_timesteps = 0
+        self.n_updates = 0
+        self.failed_updates = 0
+        self.signal: int | None = None
+        self.rollout = Rollout(
+            ppo.n_steps,
+            env.num_envs,
+            env.observation_dim,
+            env.action_dim,
+            policy.initial_state(env.num_envs),
+            env.device,
+        )
+        self.observation: Tensor | None = None
+        self.between_rollouts = True
+        self.episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+        self.metric_sums: dict[str, Tensor] = {}
+
+    def train(self) -> int | None:
+        """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
+
+        SIGINT and SIGTERM let the current control step or minibatch finish and save `model_interrupted.zip`. Any other
+        exception saves `model_interrupted.zip` as well and is raised again.
+        """
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._train()
+        except BaseException:
+            if self.n_updates:
+                self.save("model_interrupted")
+            raise
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        self.save("model_final" if self.signal is None else "model_interrupted")
+        return self.signal
+
+    def _train(self) -> None:
+        if self.observation is None:
+            self.observation = self.env.reset()
+        started, first = time.perf_counter(), self.num_timesteps
+        next_save = (self.num_timesteps // self.budget.save_freq + 1) * self.budget.save_freq
+        self.console.start(self.num_timesteps)
+        while self.num_timesteps < self.budget.total_timesteps and not self._interrupted():
+            begin = time.perf_counter()
+            self.collect()
+            if self._interrupted():
+                break
+            scalars = self.improve()
+            elapsed = time.perf_counter() - begin
+            metrics = self._metrics(scalars, elapsed)
+            metrics["time/fps"] = int((self.num_timesteps - first) / (time.perf_counter() - started))
+            self._report(metrics, elapsed)
+            if self.num_timesteps >= next_save:
+                self.save(f"{self.checkpoints.prefix}_{self.num_timesteps}_steps")
+                next_save = (self.num_timesteps // self.budget.save_freq + 1) * self.budget.save_freq
+
+    def collect(self) -> None:
+        """Fill the rollout with `T` control steps of every environment."""
+        env, rollout = self.env, self.rollout
+        assert self.observation is not None
+        observation, episode_start = self.observation, self.episode_start
+        state = rollout.start_state.actor
+        self.metric_sums, self.between_rollouts = {}, False
+        for t in range(rollout.length):
+            if self.signal is not None and self.processes.count == 1:
+                break
+            with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
+                noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
+                action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
+                rollout.store(t, observation=observation, episode_start=episode_start, action=action, log_prob=log_prob)
+            with self.stopwatch.phase("simulation"):
+                step = env.step(torch.clamp(action.float(), env.action_low, env.action_high))
+            with self.stopwatch.phase("policy"), torch.no_grad():
+                reward = finite(step.reward)
+                rollout.store(
+                    t,
+                    reward=reward,
+                    terminated=step.terminated,
+                    truncated=step.truncated,
+                    final_observation=finite(step.final_observation),
+                )
+                observation, episode_start = finite(step.observation), step.terminated | step.truncated
+                self.episodes.add(reward, episode_start)
+                for name, value in step.metrics.items():
+                    total = self.metric_sums.get(name)
+                    self.metric_sums[name] = value.clone() if total is None else total.add_(value)
+        self.observation, self.episode_start = observation, episode_start
+        self.end_state = state
+
+    def improve(self) -> dict[str, Tensor]:
+        """Compute advantages, update the policy, and move on to the next rollout; returns scalars on the device."""
+        rollout, ppo = self.rollout, self.ppo
+        assert self.observation is not None
+        with self.stopwatch.phase("update"):
+            episode_start, truncated = rollout.flags_on_host()
+            with torch.no_grad(), self.precision.autocast():
+                values, next_values, critic_state = critic_pass(
+                    self.policy, rollout, truncated, self.observation, self.episode_start
+                )
+            fields = rollout.fields
+            done = fields["terminated"] | fields["truncated"]
+            advantage = generalized_advantage(fields["reward"], values, next_values, done, ppo.gamma, ppo.gae_lambda)
+            fields["value"].copy_(values)
+            fields["advantage"].copy_(advantage)
+            fields["return"].copy_(advantage + values)
+            self.num_timesteps += rollout.length * rollout.num_envs * self.processes.count
+            rate = self.learning_rate.before_update(self.num_timesteps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            scalars = update(
+                self.policy,
+                self.optimizer,
+                rollout,
+                episode_start,
+                ppo,
+                self.minibatch_generator,
+                self.precision,
+                self.processes,
+                interrupted=self._interrupted,
+            )
+            scalars["explained_variance"] = explained_variance(fields["value"], fields["return"])
+            scalars["std"] = self.policy.log_std.detach().exp().mean()
+            self.n_updates += ppo.n_epochs
+            rollout.start_state = RecurrentState(self.end_state, critic_state)
+            self.episodes.end_rollout()
+            self.between_rollouts = True
+        return scalars
+
+    def _metrics(self, scalars: Mapping[str, Tensor], elapsed: float) -> dict[str, float]:
+        """Bring everything measured on the device to the host in one transfer, averaged over all processes."""
+        one = torch.ones((), device=self.env.device)
+        sums, episodes = self.episodes.sums()
+        fractions = {f"train/{name}": (value, one) for name, value in scalars.items()}
+        fractions |= {
+            "rollout/ep_rew_mean": (sums[0], episodes),
+            "rollout/ep_len_mean": (sums[1], episodes),
+        }
+        for name, total in self.metric_sums.items():
+            ended = name.startswith("episode/")
+            fractions[name] = (total, self.episodes.ended_in_rollout if ended else one * self.rollout.length)
+        table = torch.stack([torch.stack((above.float(), below.float())) for above, below in fractions.values()])
+        metrics = {
+            name: above / below if below else math.nan
+            for name, (above, below) in zip(fractions, self.processes.sum(table).tolist(), strict=True)
+        }
+        seconds = self.stopwatch.read()
+        steps = self.rollout.length * self.rollout.num_envs * self.processes.count
+        metrics["perf/steps_per_second"] = steps / elapsed
+        for name in ("simulation", "policy", "update"):
+            metrics[f"perf/{name}_seconds"] = seconds.get(name, 0.0)
+        metrics["train/learning_rate"] = self.learning_rate.value
+        metrics["train/clip_range"] = self.ppo.clip_range
+        metrics["train/n_updates"] = self.n_updates
+        if self.ppo.clip_range_vf is not None:
+            metrics["train/clip_range_vf"] = self.ppo.clip_range_vf
+        self._watch_failures(metrics.get("train/skipped_updates", 0.0) >= self.minibatches)
+        self.learning_rate.after_update(metrics.get("train/approx_kl", float("nan")), self.num_timesteps)
+        return metrics
+
+    def _watch_failures(self, failed: bool) -> None:
+        self.failed_updates = self.failed_updates + 1 if failed else 0
+        if self.failed_updates >= MAX_FAILED_UPDATES:
+            raise TrainingFailedError(
+                f"the last {MAX_FAILED_UPDATES} updates had no finite gradient; the weights are those before them. "
+                "Look for exploding rewards or observations, or lower --ppo.learning-rate"
+            )
+
+    def _report(self, metrics: dict[str, float], elapsed: float) -> None:
+        if self.logger is not None:
+            self.logger.log(metrics, self.num_timesteps)
+        self.console.update(
+            Status(
+                num_timesteps=self.num_timesteps,
+                steps_per_second=metrics["perf/steps_per_second"],
+                simulation_fraction=metrics["perf/simulation_seconds"] / elapsed,
+                policy_fraction=metrics["perf/policy_seconds"] / elapsed,
+                update_fraction=metrics["perf/update_seconds"] / elapsed,
+                metrics=metrics,
+                checkpoint=self.checkpoints.newest,
+            )
+        )
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def _interrupted(self) -> bool:
+        return self.processes.any(self.signal is not None)
+
+    def save(self, name: str) -> None:
+        """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here."""
+        states = self.processes.gather(self._process_state())
+        if self.processes.rank != 0:
+            return
+        ppo, env = self.ppo, self.env
+        model = Sb3Model(
+            policy=self.policy.config,
+            observation_dim=env.observation_dim,
+            action_low=tuple(env.action_low.tolist()),
+            action_high=tuple(env.action_high.tolist()),
+            parameters=dict(self.policy.state_dict()),
+            optimizer=self.optimizer.state_dict(),
+            hyperparameters={
+                "learning_rate": self.learning_rate.value,
+                "clip_range": ppo.clip_range,
+                "clip_range_vf": ppo.clip_range_vf,
+                "n_steps": ppo.n_steps,
+                "batch_size": ppo.minibatch_envs(env.num_envs) * ppo.n_steps,
+                "n_epochs": ppo.n_epochs,
+                "gamma": ppo.gamma,
+                "gae_lambda": ppo.gae_lambda,
+                "ent_coef": ppo.ent_coef,
+                "vf_coef": ppo.vf_coef,
+                "max_grad_norm": ppo.max_grad_norm,
+                "normalize_advantage": ppo.normalize_advantage,
+                "target_kl": ppo.target_kl,
+                "seed": self.seed,
+            },
+            num_timesteps=self.num_timesteps,
+            n_updates=self.n_updates,
+            native={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
+            native_state={"learning_rate": self.learning_rate.state_dict(), "processes": states},
+        )
+        path = self.checkpoints.save(name, model)
+        if path is not None and self.logger is not None:
+            self.logger.log_checkpoint(path)
+
+    def _process_state(self) -> dict[str, Any]:
+        """State of this process's environments and generators; empty in the middle of a rollout."""
+        if not self.between_rollouts or self.observation is None:
+            return {}
+        actor, critic = self.rollout.start_state
+        return {
+            "env": self.env.state_dict(),
+            "noise_generator": self.noise_generator.get_state(),
+            "minibatch_generator": self.minibatch_generator.get_state(),
+            "recurrent": [*actor, *critic],
+            "episode_start": self.episode_start,
+            "episodes": self.episodes.state_dict(),
+        }
+
+    def restore(self, model: Sb3Model) -> bool:
+        """Continue from a saved model.
+
+        Args:
+            model: of the same network, with as many observations and actions.
+
+        Returns:
+            Whether the environments continue exactly where they were; otherwise new episodes start.
+        """
+        self.policy.load_state_dict(model.parameters)
+        if model.optimizer and model.optimizer["state"]:
+            group = {**model.optimizer["param_groups"][0], "fused": True, "foreach": None, "capturable": False}
+            self.optimizer.load_state_dict({"state": model.optimizer["state"], "param_groups": [group]})
+        self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
+        native, state = model.native or {}, model.native_state
+        if state is None:
+            return False
+        self.learning_rate.load_state_dict(state["learning_rate"])
+        same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
+        if not same or not state["processes"][self.processes.rank]:
+            return False
+        own = state["processes"][self.processes.rank]
+        self.observation = self.env.load_state_dict(own["env"])
+        self.noise_generator.set_state(own["noise_generator"])
+        self.minibatch_generator.set_state(own["minibatch_generator"])
+        device = self.env.device
+        tensors = [tensor.to(device) for tensor in own["recurrent"]]
+        self.rollout.start_state = RecurrentState((tensors[0], tensors[1]), (tensors[2], tensors[3]))
+        self.episode_start.copy_(own["episode_start"])
+        self.episodes.load_state_dict(own["episodes"])
+        return True
+
+
+def finite(tensor: Tensor) -> Tensor:
+    """The tensor with every value that is not finite replaced by zero: one broken robot must not reach the others."""
+    return torch.nan_to_num(tensor, nan=0.0, posinf=0.0, neginf=0.0)

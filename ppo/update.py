@@ -1,0 +1,260 @@
+"""The PPO loss, and one optimisation over a rollout: epochs of minibatches of whole environments."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ppo.learning_rate import LearningRateConfig
+from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
+from ppo.processes import Processes
+from ppo.recurrence import find_segments, to_device
+from ppo.rollout import Rollout
+from ppo.runtime import Precision
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyper-parameters of the algorithm."""
+
+    n_steps: int = 32
+    """Control steps per rollout and environment, `T`."""
+    n_minibatches: int = 4
+    """Minibatches per epoch; each is a set of whole environments."""
+    batch_size: int | None = None
+    """Samples per minibatch; if given it replaces `n_minibatches` and must be a multiple of `n_steps`."""
+    n_epochs: int = 10
+    """Passes over each rollout."""
+    learning_rate: float = 1e-4
+    """Adam step size at the start."""
+    lr: LearningRateConfig = field(default_factory=LearningRateConfig)
+    """How the learning rate changes."""
+    gamma: float = 0.99
+    """Discount per control step."""
+    gae_lambda: float = 0.95
+    """Decay of the advantage estimate."""
+    clip_range: float = 0.2
+    """How far the probability ratio may leave 1 before its gradient is cut."""
+    clip_range_vf: float | None = None
+    """How far a value may move from its old prediction; None for no limit."""
+    ent_coef: float = 0.01
+    """Weight of the entropy bonus."""
+    vf_coef: float = 1.0
+    """Weight of the value loss."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global norm."""
+    normalize_advantage: bool = True
+    """Give each minibatch's advantages mean 0 and standard deviation 1."""
+    target_kl: float | None = None
+    """Stop an update when the KL divergence exceeds 1.5 times this; None to never stop. Waits for the device."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "n_minibatches", "n_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--ppo.{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip_range", "max_grad_norm"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"--ppo.{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+        for name in ("gamma", "gae_lambda"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"--ppo.{name.replace('_', '-')} must lie in 0..1, not {getattr(self, name)}")
+
+    def minibatch_envs(self, num_envs: int) -> int:
+        """Environments per minibatch.
+
+        Raises:
+            ValueError: the environments cannot be divided into equal minibatches.
+        """
+        if self.batch_size is None:
+            if num_envs % self.n_minibatches:
+                raise ValueError(
+                    f"--num-envs {num_envs} cannot be divided into {self.n_minibatches} minibatches; use a multiple of "
+                    f"{self.n_minibatches}, or set --ppo.n-minibatches"
+                )
+            return num_envs // self.n_minibatches
+        if self.batch_size < 1 or self.batch_size % self.n_steps or (num_envs * self.n_steps) % self.batch_size:
+            raise ValueError(
+                f"--ppo.batch-size {self.batch_size} does not divide the rollout of {num_envs} x {self.n_steps} "
+                f"samples into whole environments; use a multiple of {self.n_steps} "
+                f"that divides {num_envs * self.n_steps}"
+            )
+        return self.batch_size // self.n_steps
+
+
+def normalize(advantage: Tensor, processes: Processes) -> Tensor:
+    """Shift and scale to mean 0 and (unbiased) standard deviation 1 over the minibatches of all processes."""
+    count = float(advantage.numel() * processes.count)
+    mean = processes.mean(advantage.mean())
+    variance = processes.mean((advantage - mean).square().mean()) * count / max(count - 1.0, 1.0)
+    return (advantage - mean) / (variance.sqrt() + 1e-8)
+
+
+def ppo_loss(
+    evaluation: Evaluation,
+    old_log_prob: Tensor,
+    old_value: Tensor,
+    advantage: Tensor,
+    target: Tensor,
+    config: PPOConfig,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Clipped surrogate loss (Schulman et al. 2017, arXiv 1707.06347) as Stable-Baselines3 computes it.
+
+    Args:
+        evaluation: the current policy's judgement, `[T, n]` each.
+        old_log_prob: `[T, n]`, when the action was taken.
+        old_value: `[T, n]`, when the action was taken.
+        advantage: `[T, n]`, normalised already if it shall be.
+        target: `[T, n]`; the return that the value should predict.
+        config: clip ranges and weights.
+
+    Returns:
+        The loss and detached scalars to log, among them the KL divergence estimate mean((r - 1) - log r)
+        (http://joschu.net/blog/kl-approx.html).
+    """
+    log_ratio = evaluation.log_prob - old_log_prob
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1.0 - config.clip_range, 1.0 + config.clip_range)
+    policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
+    value = evaluation.value
+    if config.clip_range_vf is not None:
+        value = old_value + (value - old_value).clamp(-config.clip_range_vf, config.clip_range_vf)
+    value_loss = (target - value).square().mean()
+    entropy_loss = -evaluation.entropy.mean()
+    loss = policy_loss + config.ent_coef * entropy_loss + config.vf_coef * value_loss
+    with torch.no_grad():
+        scalars = {
+            "loss": loss.detach(),
+            "policy_gradient_loss": policy_loss.detach(),
+            "value_loss": value_loss.detach(),
+            "entropy_loss": entropy_loss.detach(),
+            "approx_kl": ((ratio - 1.0) - log_ratio).mean(),
+            "clip_fraction": ((ratio - 1.0).abs() > config.clip_range).float().mean(),
+        }
+    return loss, scalars
+
+
+def make_optimizer(policy: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    """Adam with SB3's epsilon, as one fused kernel that can leave a step out without asking the host."""
+    return torch.optim.Adam(policy.parameters(), lr=learning_rate, eps=1e-5, fused=True)
+
+
+def apply_gradients(optimizer: torch.optim.Adam, max_grad_norm: float, processes: Processes) -> tuple[Tensor, Tensor]:
+    """Average the gradients over all processes, clip them and take one step, unless a gradient is not finite.
+
+    Returns:
+        Gradient norm before clipping and 1.0 where the step was left out, both `[]` on the device.
+    """
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    processes.average_(gradients)
+    norm = nn.utils.get_total_norm(gradients)
+    coefficient = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, coefficient)
+    skipped = (~norm.isfinite()).float()
+    # The fused kernel reads this flag on the device; it is how gradient scalers leave out a step.
+    optimizer.found_inf = skipped  # type: ignore[attr-defined]
+    optimizer.step()
+    return norm, skipped
+
+
+def update(
+    policy: RecurrentActorCritic,
+    optimizer: torch.optim.Adam,
+    rollout: Rollout,
+    episode_start: Tensor,
+    config: PPOConfig,
+    generator: torch.Generator,
+    precision: Precision,
+    processes: Processes,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Tensor]:
+    """Optimise the policy on one rollout.
+
+    Args:
+        policy: network to improve in place.
+        optimizer: its Adam.
+        rollout: with advantages and returns.
+        episode_start: `[T, N]` bool on the host.
+        config: hyper-parameters.
+        generator: host generator that draws the environments of each minibatch.
+        precision: arithmetic of the forward pass.
+        processes: over which gradients and statistics are averaged.
+        interrupted: asked between minibatches; True ends the update early.
+
+    Returns:
+        Scalars `[]` on the device. `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the
+        others are means over all minibatches, `skipped_updates` their number with gradients that were not finite.
+    """
+    history: list[dict[str, Tensor]] = []
+    epoch_kl: list[Tensor] = []
+    stopped = False
+    for _ in range(config.n_epochs):
+        epoch_kl = []
+        for environments in _draw_minibatches(rollout.num_envs, config, generator):
+            if interrupted():
+                stopped = True
+                break
+            loss, scalars = _minibatch_loss(policy, rollout, environments, episode_start, config, precision, processes)
+            epoch_kl.append(processes.mean(scalars["approx_kl"]))
+            history.append(scalars)
+            if config.target_kl is not None and float(epoch_kl[-1]) > 1.5 * config.target_kl:
+                stopped = True
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            scalars["grad_norm"], scalars["skipped_updates"] = apply_gradients(
+                optimizer, config.max_grad_norm, processes
+            )
+        if stopped:
+            break
+    results = {
+        name: torch.stack([entry[name] for entry in history if name in entry])
+        for name in (history[0] if history else ())
+    }
+    summary = {name: values.mean() for name, values in results.items()}
+    if history:
+        summary["loss"] = results["loss"][-1]
+        summary["approx_kl"] = torch.stack(epoch_kl).mean() if epoch_kl else results["approx_kl"][-1]
+    if "skipped_updates" in results:
+        summary["skipped_updates"] = results["skipped_updates"].sum()
+    return summary
+
+
+def _draw_minibatches(num_envs: int, config: PPOConfig, generator: torch.Generator) -> Iterator[Tensor]:
+    """Indices `[n]` of the environments of each minibatch of one epoch, on the host."""
+    order = torch.randperm(num_envs, generator=generator)
+    yield from order.split(config.minibatch_envs(num_envs))
+
+
+def _minibatch_loss(
+    policy: RecurrentActorCritic,
+    rollout: Rollout,
+    environments: Tensor,
+    episode_start: Tensor,
+    config: PPOConfig,
+    precision: Precision,
+    processes: Processes,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of the environments `[n]` given by their indices on the host."""
+    device = rollout.fields["reward"].device
+    segments = to_device(find_segments(episode_start[:, environments]), device)
+    environments = environments.to(device, non_blocking=True)
+    batch = {
+        name: rollout.fields[name].index_select(1, environments)
+        for name in ("observation", "action", "episode_start", "log_prob", "value", "advantage", "return")
+    }
+    actor, critic = rollout.start_state
+    state = RecurrentState(
+        (actor[0][:, environments], actor[1][:, environments]), (critic[0][:, environments], critic[1][:, environments])
+    )
+    with precision.autocast():
+        evaluation = policy.evaluate(batch["observation"], state, batch["episode_start"], batch["action"], segments)
+    evaluation = Evaluation(*(tensor.float() for tensor in evaluation))
+    advantage = normalize(batch["advantage"], processes) if config.normalize_advantage else batch["advantage"]
+    return ppo_loss(evaluation, batch["log_prob"], batch["value"], advantage, batch["return"], config)
+
+
+def explained_variance(value: Tensor, target: Tensor) -> Tensor:
+    """1 - Var(target - value) / Var(target), `[]`; NaN where the target does not vary."""
+    variance = target.var()
+    return torch.where(variance > 0.0, 1.0 - (target - value).var() / variance, torch.nan)
