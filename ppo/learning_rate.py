@@ -100,8 +100,9 @@ class LearningRate:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
-        self.value = float(state["value"])
+        """Continue from what `state_dict` gave; a rate that does not adapt stays what the configuration says."""
+        if self.config.schedule == "adaptive":
+            self.value = float(state["value"])
         self.recent_kl = [float(kl) for kl in state["recent_kl"]]
         self.updates_high = int(state["updates_high"])
         self.updates_low = int(state["updates_low"])

@@ -119,6 +119,9 @@ def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]
 
 
 def join(device: torch.device, helpers: Sequence["subprocess.Popen[bytes]"] = ()) -> Processes:
-    """Become part of the group that the environment describes."""
+    """Become part of the group that the environment describes; on CUDA every process takes the GPU of its number."""
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(dist.get_rank(), dist.get_world_size(), device, helpers)

@@ -112,7 +112,8 @@ class Trainer:
             self._train()
         except BaseException:
             if self.n_updates:
-                self.save("model_interrupted")
+                # The other processes may be gone or elsewhere, so nothing is asked of them here.
+                self._write("model_interrupted", [])
             raise
         finally:
             for number, handler in previous.items():
@@ -276,7 +277,10 @@ class Trainer:
 
     def save(self, name: str) -> None:
         """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here."""
-        states = self.processes.gather(self._process_state())
+        self._write(name, self.processes.gather(self._process_state()))
+
+    def _write(self, name: str, states: list[dict[str, Any]]) -> None:
+        """Save the model; `states` are those of all processes, or none to let the environments start anew."""
         if self.processes.rank != 0:
             return
         ppo, env = self.ppo, self.env
@@ -345,9 +349,9 @@ class Trainer:
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
         same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
-        if not same or not state["processes"][self.processes.rank]:
+        own = state["processes"][self.processes.rank] if same and state["processes"] else {}
+        if not own:
             return False
-        own = state["processes"][self.processes.rank]
         self.observation = self.env.load_state_dict(own["env"])
         self.noise_generator.set_state(own["noise_generator"])
         self.minibatch_generator.set_state(own["minibatch_generator"])

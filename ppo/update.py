@@ -53,9 +53,15 @@ class PPOConfig:
         for name in ("n_steps", "n_minibatches", "n_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--ppo.{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "clip_range", "max_grad_norm"):
-            if getattr(self, name) <= 0.0:
-                raise ValueError(f"--ppo.{name.replace('_', '-')} must be positive, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl"):
+            value = getattr(self, name)
+            if value is not None and value <= 0.0:
+                raise ValueError(f"--ppo.{name.replace('_', '-')} must be positive, not {value}")
+        if self.lr.schedule == "adaptive" and not self.lr.minimum <= self.learning_rate <= self.lr.maximum:
+            raise ValueError(
+                f"--ppo.learning-rate {self.learning_rate} lies outside the range of the adaptive schedule, "
+                f"{self.lr.minimum} to {self.lr.maximum}; change it or --ppo.lr.minimum and --ppo.lr.maximum"
+            )
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"--ppo.{name.replace('_', '-')} must lie in 0..1, not {getattr(self, name)}")

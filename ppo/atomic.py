@@ -1,0 +1,50 @@
+"""Writing a file so that a reader sees the whole old one or the whole new one, never a part."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the name `path` only when the block ends without an error.
+
+    The bytes go to a hidden temporary file in the same folder, reach the disk (`fsync`) and are then renamed over
+    `path`. Where the block or the writing fails, the temporary file is removed and `path` stays as it was.
+
+    Args:
+        path: the file to create or replace; its folder must exist.
+
+    Yields:
+        The open temporary file, readable and seekable.
+
+    Raises:
+        OSError: the folder is missing or read-only, the disk is full, or `path` is a folder.
+    """
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
+    file = temporary.open("x+b")
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, on systems where a folder can be synchronised."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Two real processes average what they should and learn what one process with all environments learns."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+
+from ppo.policy import RecurrentActorCritic, RecurrentState
+from ppo.processes import Processes
+from ppo.rollout import Rollout
+from ppo.runtime import Precision
+from ppo.update import PPOConfig, make_optimizer, update
+from tests.ppo.rollouts import CPU, random_rollout, small_policy
+
+COUNT = 2
+T, N = 5, 8
+CONFIG = PPOConfig(n_steps=T, n_minibatches=1, n_epochs=1, learning_rate=1e-3, max_grad_norm=0.05)
+
+
+def learn(
+    policy: RecurrentActorCritic, optimizer: torch.optim.Adam, rollout: Rollout, processes: Processes
+) -> dict[str, Tensor]:
+    return update(
+        policy,
+        optimizer,
+        rollout,
+        rollout.fields["episode_start"],
+        CONFIG,
+        torch.Generator().manual_seed(0),
+        Precision("fp32", "cpu"),
+        processes,
+    )
+
+
+def part_of(rollout: Rollout, begin: int, end: int) -> Rollout:
+    state = RecurrentState(*((h[:, begin:end], c[:, begin:end]) for h, c in rollout.start_state))
+    part = Rollout(rollout.length, end - begin, 3, 2, state, CPU)
+    for name, field in part.fields.items():
+        field.copy_(rollout.fields[name][:, begin:end])
+    return part
+
+
+def warm() -> tuple[RecurrentActorCritic, torch.optim.Adam]:
+    """Weights and Adam after three updates: a fresh Adam would turn rounding of tiny gradients into whole steps."""
+    policy = small_policy()
+    optimizer = make_optimizer(policy, CONFIG.learning_rate)
+    for seed in (1, 2, 3):
+        learn(policy, optimizer, random_rollout(policy, T, N, seed=seed), Processes())
+    return policy, optimizer
+
+
+def work(rank: int, folder: str) -> None:
+    """What each process does; its results go to `<folder>/<rank>.pt`."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=COUNT)
+    processes = Processes(rank, COUNT)
+    results: dict[str, Any] = {}
+
+    averaged = [torch.tensor([1.0, 2.0]) * (rank + 1), torch.full((2, 2), 10.0 * rank), torch.tensor(float(rank))]
+    processes.average_(averaged)
+    results["average"] = averaged
+    argument = torch.tensor([1.0, 10.0]) * (rank + 1)
+    results["sum"], results["mean"] = processes.sum(argument), processes.mean(argument)
+    results["argument"] = argument
+    results["gather"] = processes.gather({"rank": rank, "tensor": torch.tensor([rank])})
+    results["any"] = [processes.any(flag) for flag in (False, rank == 1, rank == 0, True)]
+    network = small_policy(seed=rank)
+    processes.broadcast_parameters(network)
+    results["broadcast"] = network.state_dict()
+
+    policy, optimizer = warm()
+    rollout = random_rollout(policy, T, N, seed=4)
+    half = N // COUNT
+    part = part_of(rollout, rank * half, (rank + 1) * half)
+    results["scalars"] = learn(policy, optimizer, part, processes)
+    results["weights"] = policy.state_dict()
+
+    part.fields["return"][0, 0] = float("nan") if rank == 1 else 0.0
+    before = copy.deepcopy(policy.state_dict())
+    results["skipped"] = learn(policy, optimizer, part, processes)["skipped_updates"]
+    results["untouched"] = all(torch.equal(before[name], value) for name, value in policy.state_dict().items())
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder: Path = tmp_path_factory.mktemp("processes")
+    spawn(work, args=(str(folder),), nprocs=COUNT)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(COUNT)]
+
+
+def test_average(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert [tensor.tolist() for tensor in result["average"]] == [[1.5, 3.0], [[5.0, 5.0], [5.0, 5.0]], 0.5]
+
+
+def test_sum_and_mean_leave_their_argument(results: list[dict[str, Any]]) -> None:
+    for rank, result in enumerate(results):
+        assert result["sum"].tolist() == [3.0, 30.0]
+        assert result["mean"].tolist() == [1.5, 15.0]
+        assert result["argument"].tolist() == [1.0 + rank, 10.0 + 10.0 * rank]
+
+
+def test_gather_gives_rank_0_everything_in_order(results: list[dict[str, Any]]) -> None:
+    assert [(value["rank"], value["tensor"].tolist()) for value in results[0]["gather"]] == [(0, [0]), (1, [1])]
+    assert results[1]["gather"] == []
+
+
+def test_any(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["any"] == [False, True, True, True]
+
+
+def test_broadcast_gives_everyone_the_weights_of_rank_0(results: list[dict[str, Any]]) -> None:
+    expected = small_policy(seed=0).state_dict()
+    for result in results:
+        assert all(torch.equal(expected[name], value) for name, value in result["broadcast"].items())
+
+
+def test_two_processes_learn_what_one_learns(results: list[dict[str, Any]]) -> None:
+    policy, optimizer = warm()
+    before = copy.deepcopy(policy.state_dict())
+    scalars = learn(policy, optimizer, random_rollout(policy, T, N, seed=4), Processes())
+    for name, expected in policy.state_dict().items():
+        assert torch.equal(results[0]["weights"][name], results[1]["weights"][name])
+        torch.testing.assert_close(results[0]["weights"][name], expected, rtol=0.0, atol=1e-6)
+    moved = max(float((value - before[name]).abs().max()) for name, value in policy.state_dict().items())
+    assert moved > 1e-4
+    assert scalars["grad_norm"].item() > CONFIG.max_grad_norm
+    for name in ("grad_norm", "approx_kl"):
+        for result in results:
+            assert result["scalars"][name].item() == pytest.approx(scalars[name].item(), rel=1e-4)
+    for name in ("value_loss", "policy_gradient_loss"):
+        mean = sum(result["scalars"][name].item() for result in results) / COUNT
+        assert mean == pytest.approx(scalars[name].item(), rel=1e-4, abs=1e-7)
+
+
+def test_bad_gradient_in_one_process_is_skipped_by_all(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["skipped"].item() == 1.0
+        assert result["untouched"]
+
+
+def test_alone_every_operation_leaves_its_argument() -> None:
+    alone = Processes()
+    tensor: Tensor = torch.tensor([1.0, 2.0])
+    alone.average_([tensor])
+    assert tensor.tolist() == [1.0, 2.0]
+    assert alone.sum(tensor) is alone.mean(tensor) is tensor
+    assert alone.gather("value") == ["value"]
+    assert (alone.any(True), alone.any(False)) == (True, False)

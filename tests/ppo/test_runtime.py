@@ -1,0 +1,102 @@
+"""Devices and precisions are chosen as the flags say, or refused with a remedy."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from ppo.runtime import Precision, PrecisionName, Stopwatch, resolve_device
+
+
+@pytest.fixture(autouse=True)
+def _restore_torch_settings() -> Iterator[None]:
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    yield
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def pretend_cuda(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_auto_takes_cuda_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cuda(monkeypatch, 0)
+    assert resolve_device("auto") == torch.device("cpu")
+    pretend_cuda(monkeypatch, 2)
+    assert resolve_device("auto").type == "cuda"
+
+
+def test_named_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cuda(monkeypatch, 2)
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("cuda").type == "cuda"
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "message"),
+    [
+        ("gpu", 1, "--device gpu is not a device; use auto, cpu"),
+        ("", 1, "is not a device; use auto, cpu"),
+        ("cuda:x", 1, "--device cuda:x is not a device"),
+        ("mps", 0, "--device mps is not supported; use auto, cpu"),
+        ("meta", 0, "--device meta is not supported"),
+        ("cuda", 0, "no CUDA; use --device cpu"),
+        ("cuda:2", 2, "only 2 CUDA devices"),
+    ],
+)
+def test_devices_that_are_not_there(name: str, count: int, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cuda(monkeypatch, count)
+    with pytest.raises(ValueError, match=message) as caught:
+        resolve_device(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "resolved", "matmul"),
+    [
+        ("auto", "cpu", "fp32", "highest"),
+        ("auto", "cuda", "tf32", "high"),
+        ("fp32", "cuda", "fp32", "highest"),
+        ("tf32", "cuda", "tf32", "high"),
+        ("bf16", "cuda", "bf16", "highest"),
+        ("bf16", "cpu", "bf16", "highest"),
+    ],
+)
+def test_precision(
+    name: PrecisionName, device: str, resolved: str, matmul: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert Precision.resolve(name, torch.device(device)) == Precision(resolved, device)  # type: ignore[arg-type]
+    assert torch.get_float32_matmul_precision() == matmul
+    assert torch.backends.cudnn.allow_tf32 is (resolved == "tf32")
+
+
+def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="--precision tf32 needs a CUDA device; use fp32"):
+        Precision.resolve("tf32", torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match="--precision bf16 is not supported by this GPU"):
+        Precision.resolve("bf16", torch.device("cuda"))
+
+
+def test_autocast() -> None:
+    matrix = torch.ones(2, 2)
+    with Precision("fp32", "cpu").autocast():
+        assert (matrix @ matrix).dtype == torch.float32
+    with Precision("bf16", "cpu").autocast():
+        assert (matrix @ matrix).dtype == torch.bfloat16
+    assert (matrix @ matrix).dtype == torch.float32
+
+
+def test_stopwatch_adds_phases_and_forgets_them_when_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 1.0, 10.0, 10.5, 20.0, 22.0])
+    monkeypatch.setattr("ppo.runtime.time.perf_counter", lambda: next(ticks))
+    watch = Stopwatch(torch.device("cpu"))
+    for name in ("simulation", "policy", "simulation"):
+        with watch.phase(name):
+            pass
+    assert watch.read() == {"simulation": 3.0, "policy": 0.5}
+    assert watch.read() == {}

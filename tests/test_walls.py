@@ -1,0 +1,86 @@
+"""The wall between the packages: who may import whom, read from the source of every file."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path.relative_to(ROOT)
+    for path in (
+        *ROOT.glob("*.py"),
+        *(file for room in ("ppo", "biped", "configs") for file in ROOT.glob(f"{room}/**/*.py")),
+    )
+)
+ENGINE_FILES = {"genesis": Path("biped/simulation.py"), "mujoco": Path("biped/mujoco_simulation.py")}
+
+
+def imports(source: str, path: Path) -> Iterator[str]:
+    """Full names of what a file imports, wherever in it, relative imports and `import_module` included."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parts[: -node.level] if node.level else ()
+            module = (*package, *([node.module] if node.module else []))
+            yield from (".".join((*module, alias.name)) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            assert isinstance(node.args[0], ast.Constant), f"{path}: import of a module whose name is computed"
+            yield str(node.args[0].value)
+
+
+def imported_by(path: Path) -> set[str]:
+    return set(imports((ROOT / path).read_text(encoding="utf-8"), path))
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def room(name: str) -> list[Path]:
+    return [path for path in SOURCES if path.parts[0] == name]
+
+
+def test_the_rooms_are_not_empty() -> None:
+    assert Path("ppo/update.py") in SOURCES
+    assert Path("biped/state.py") in SOURCES
+
+
+@pytest.mark.parametrize("path", room("ppo"), ids=str)
+def test_ppo_knows_neither_robot_nor_simulator_nor_configuration(path: Path) -> None:
+    forbidden = ("biped", "configs", "train", "play", *ENGINE_FILES)
+    assert [name for name in sorted(imported_by(path)) if any(within(name, package) for package in forbidden)] == []
+
+
+@pytest.mark.parametrize("path", room("biped"), ids=str)
+def test_biped_knows_only_the_contract_of_ppo(path: Path) -> None:
+    modules = sorted(imported_by(path))
+    assert [name for name in modules if within(name, "ppo") and not within(name, "ppo.env")] == []
+    assert [name for name in modules if any(within(name, package) for package in ("configs", "train", "play"))] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_engines_are_imported_in_one_file_each(path: Path) -> None:
+    for engine, allowed in ENGINE_FILES.items():
+        assert path == allowed or not any(within(name, engine) for name in imported_by(path))
+
+
+def test_the_reader_of_imports_sees_every_kind() -> None:
+    source = """
+import ppo.update, numpy as np
+from ppo import policy
+def late():
+    from .rollout import Rollout
+    from .. import configs
+    importlib.import_module("genesis.engine")
+"""
+    assert set(imports(source, Path("ppo/deep/file.py"))) == {
+        "ppo.update",
+        "numpy",
+        "ppo.policy",
+        "ppo.deep.rollout.Rollout",
+        "ppo.configs",
+        "genesis.engine",
+    }

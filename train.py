@@ -1,0 +1,274 @@
+"""Train the biped to walk: read the configuration, build the robots, hand both to `ppo.trainer.Trainer`."""
+
+import dataclasses
+import os
+import pickle
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from biped.env import BipedEnv
+from biped.observations import observation_fields
+from biped.robot import BIPED
+from biped.simulation import Simulation
+from configs.command_line import fail, parse, peek
+from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
+from configs.presets import PRESETS
+from ppo import processes as process_group
+from ppo.atomic import atomic_write
+from ppo.checkpoint import CheckpointFolder, newest_checkpoint
+from ppo.console import Console
+from ppo.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
+from ppo.policy import RecurrentActorCritic
+from ppo.processes import Processes
+from ppo.provenance import describe_run
+from ppo.run_folder import make_run_folder, newest_run_folder
+from ppo.runtime import Precision, resolve_device
+from ppo.sb3_model import CheckpointError, Sb3Model
+from ppo.sb3_zip import read_zip
+from ppo.trainer import Budget, Trainer, TrainingFailedError
+
+DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be written with - or _."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train as the command line says; returns the exit code."""
+    rank = int(os.environ.get("RANK", "0"))
+    experiment, folder, model = read_command_line(arguments)
+    # Only the first process talks; the others' stream to nowhere stays open as long as they run.
+    stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
+    console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
+    logger = None
+    try:
+        device = resolve_device(experiment.device)
+        precision = Precision.resolve(experiment.precision, device)
+        count = resolve_processes(experiment, device)
+        check_division(experiment, count)
+        check_robot(experiment, model)
+        if experiment.wandb:
+            require_wandb()
+        if rank == 0:
+            continued = folder is not None
+            folder = folder or make_run_folder(experiment.log_dir, experiment.exp_name)
+            write_configuration(folder, to_plain(experiment))
+            logger = MetricsLogger(
+                next_run_folder(folder, reuse=continued),
+                wandb=wandb_config(experiment, folder),
+                config=to_plain(experiment),
+                warn=console.message,
+            )
+            if logger.wandb_url is not None:
+                console.message(f"Weights & Biases: {logger.wandb_url}")
+            console.message(f"{'continuing' if continued else 'training'} in {folder}")
+    except ValueError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}; choose another folder with --log-dir or --exp-name")
+    checkpoints = CheckpointFolder(
+        folder or experiment.log_dir,
+        CHECKPOINT_PREFIX,
+        keep=experiment.keep_checkpoints,
+        warn=console.message,
+        saved=lambda path: console.message(f"saved {path}"),
+    )
+    processes = join_processes(count, device)
+    try:
+        return run(experiment, model, precision, processes, checkpoints, console, logger)
+    finally:
+        console.close()
+        if logger is not None:
+            logger.close()
+        processes.close()
+
+
+def read_command_line(arguments: Sequence[str]) -> tuple[Experiment, Path | None, Sb3Model | None]:
+    """The experiment, and the run folder and the model to continue from, if any."""
+    early = peek(arguments, "--preset", "--continue-training", "--exp-name/-e", "--log-dir")
+    preset = early["preset"] or "default"
+    if preset not in PRESETS:
+        fail(f"--preset {preset} is unknown; choose one of {', '.join(PRESETS)}")
+    default, folder, model = PRESETS[preset], None, None
+    if early["continue_training"] is not None:
+        try:
+            folder = newest_run_folder(Path(early["log_dir"] or default.log_dir), early["exp_name"] or default.exp_name)
+            _, model = newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr))
+            if model.native and "config" in model.native:
+                default = from_plain(model.native["config"])
+        except ValueError as error:
+            fail(f"--continue-training: {error}")
+    experiment = parse(Experiment, default, arguments, program="train.py", description=DESCRIPTION).resolved()
+    if experiment.load_model is not None and folder is None:
+        try:
+            model = read_zip(experiment.load_model)
+        except CheckpointError as error:
+            fail(f"--load-model: {error}")
+    if model is not None:
+        experiment = dataclasses.replace(experiment, policy=model.policy)
+        if model.num_timesteps >= experiment.total_timesteps:
+            fail(
+                f"the model has already been trained for {model.num_timesteps} steps; "
+                f"give a larger --total-timesteps than {experiment.total_timesteps}"
+            )
+    return experiment, folder, model
+
+
+def resolve_processes(experiment: Experiment, device: torch.device) -> int:
+    """How many processes train together."""
+    if process_group.launched_by_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    if experiment.processes != "auto":
+        return experiment.processes
+    return torch.cuda.device_count() if device.type == "cuda" else cpu_cores()
+
+
+def check_division(experiment: Experiment, count: int) -> None:
+    """Check that the robots can be shared by the processes and cut into minibatches.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if experiment.num_envs % count:
+        raise ValueError(
+            f"--num-envs {experiment.num_envs} cannot be shared by {count} processes; use a multiple of {count}"
+        )
+    experiment.ppo.minibatch_envs(experiment.num_envs // count)
+
+
+def check_robot(experiment: Experiment, model: Sb3Model | None) -> None:
+    """Check that a model fits the robot and what it observes.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if model is None:
+        return
+    observations = sum(field.width for field in observation_fields(BIPED, experiment.env.observations))
+    if (model.observation_dim, len(model.action_low)) != (observations, BIPED.num_joints):
+        raise ValueError(
+            f"the model is of another robot or task: it has {model.observation_dim} observations and "
+            f"{len(model.action_low)} actions, this run has {observations} and {BIPED.num_joints}; "
+            "choose the --preset and the --env flags that it was made with"
+        )
+
+
+def join_processes(count: int, device: torch.device) -> Processes:
+    """Start the other processes unless torchrun has, and share the cores of the machine among them."""
+    torch.set_num_threads(max(1, cpu_cores() // count))
+    if count == 1:
+        return Processes(device=device)
+    helpers = [] if process_group.launched_by_torchrun() else process_group.start(count, sys.argv)
+    return process_group.join(device, helpers)
+
+
+def run(
+    experiment: Experiment,
+    model: Sb3Model | None,
+    precision: Precision,
+    processes: Processes,
+    checkpoints: CheckpointFolder,
+    console: Console,
+    logger: MetricsLogger | None,
+) -> int:
+    """Build robots and policy, train, and say where the result is; returns the exit code."""
+    env = build_env(experiment, processes, console)
+    torch.manual_seed(experiment.seed)
+    policy = RecurrentActorCritic(experiment.policy, env.observation_dim, env.action_dim).to(env.device)
+    trainer = Trainer(
+        env,
+        policy,
+        experiment.ppo,
+        Budget(experiment.total_timesteps, experiment.save_freq),
+        checkpoints=checkpoints,
+        console=console,
+        logger=logger,
+        precision=precision,
+        processes=processes,
+        seed=experiment.seed + processes.rank,
+        facts={"config": to_plain(experiment)},
+    )
+    if model is not None:
+        exactly = trainer.restore(model)
+        console.message(
+            f"continuing at {model.num_timesteps:,} steps"
+            + ("" if exactly else "; the robots start new episodes, weights and optimiser continue")
+        )
+    try:
+        number = trainer.train()
+    except TrainingFailedError as error:
+        console.close()
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        env.close()
+    console.close()
+    if processes.rank == 0:
+        action = "interrupted; continue with: " if number else "done; see it walk with: "
+        print(action + next_command(experiment, interrupted=number is not None), flush=True)
+    return 128 + number if number else 0
+
+
+def build_env(experiment: Experiment, processes: Processes, console: Console) -> BipedEnv:
+    """The robots of this process. Rank 0 goes first, so that the others find the simulator's kernels compiled."""
+    if processes.rank:
+        processes.wait()
+    console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
+    begin = time.perf_counter()
+    seed = experiment.seed + processes.rank
+    try:
+        simulation = Simulation(
+            BIPED,
+            experiment.num_envs // processes.count,
+            experiment.simulation,
+            processes.device,
+            seed=seed,
+            verbose=experiment.verbose,
+        )
+    except ValueError as error:
+        fail(str(error))
+    env = BipedEnv(simulation, experiment.env, seed=seed)
+    console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
+    if processes.rank == 0:
+        processes.wait()
+    return env
+
+
+def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved configuration as `config.yaml`, and as `cfgs.pkl` for tools that expect it."""
+    with atomic_write(folder / "config.yaml") as file:
+        document = {"experiment": config, "run": describe_run()}
+        file.write(yaml.safe_dump(document, sort_keys=False).encode())
+    with atomic_write(folder / "cfgs.pkl") as file:
+        pickle.dump(dict(config), file)
+
+
+def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:
+    """Where Weights & Biases logs to; None without it."""
+    if not experiment.wandb:
+        return None
+    return WandbConfig(experiment.wandb_project, experiment.wandb_entity, experiment.wandb_run_name or folder.name)
+
+
+def next_command(experiment: Experiment, *, interrupted: bool) -> str:
+    """What to type next: resume, or see the result."""
+    words = ["python", "train.py", "--continue-training"] if interrupted else ["python", "play.py"]
+    defaults = Experiment()
+    if experiment.exp_name != defaults.exp_name:
+        words += ["--exp-name", experiment.exp_name]
+    if experiment.log_dir != defaults.log_dir:
+        words += ["--log-dir", str(experiment.log_dir)]
+    return shlex.join(words)
+
+
+def cpu_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
