@@ -154,6 +154,6 @@ def _training(model: Sb3Model) -> dict[str, object]:
 
 def _section(title: str, rows: Mapping[str, Any]) -> list[str]:
     """Return the lines of a titled table; names from the file are shown in ASCII."""
-    shown = {ascii(name)[1:-1][:60]: "-" if value is None else str(value) for name, value in rows.items()}
-    width = max(map(len, shown), default=0)
-    return ["", title, *(f"  {name:<{width}}  {value}" for name, value in shown.items())]
+    shown = [(ascii(name)[1:-1][:60], "-" if value is None else str(value)) for name, value in rows.items()]
+    width = max((len(name) for name, _ in shown), default=0)
+    return ["", title, *(f"  {name:<{width}}  {value}" for name, value in shown)]

@@ -34,6 +34,7 @@ HYPERPARAMETERS: Mapping[str, type] = {
 
 _ADAM_DEFAULTS = {"lr": 3e-4, "betas": (0.9, 0.999), "eps": 1e-5, "weight_decay": 0.0}
 _ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")
+_FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 class CheckpointError(ValueError):
@@ -175,9 +176,6 @@ def checked(model: Sb3Model) -> Sb3Model:
         n_updates=checked_count("n_updates", model.n_updates),
         native=native,
     )
-
-
-_FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 def _checked_tensor(name: str, value: object, shape: Sequence[int]) -> Tensor:

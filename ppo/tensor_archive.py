@@ -235,7 +235,9 @@ class _PickleReader:
         if function is _Function.ORDERED_DICT and type(arguments) is tuple and not arguments:
             return {}
         if function is _Function.REBUILD_TENSOR and type(arguments) is tuple and len(arguments) == 6:
-            return self._tensor(*arguments[:4])
+            storage, offset, size, stride, _, hooks = arguments
+            if type(hooks) is dict and not hooks:
+                return self._tensor(storage, offset, size, stride)
         raise ValueError("its pickle calls something that builds no tensor")
 
     def _storage(self, identity: object) -> _Storage:

@@ -1,0 +1,255 @@
+"""The whole loop on small environments: it learns, resumes exactly, and loses nothing when something breaks."""
+
+import io
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ppo.checkpoint import CheckpointFolder, newest_checkpoint
+from ppo.console import Console
+from ppo.env import Step, VecEnv
+from ppo.learning_rate import LearningRateConfig
+from ppo.logging import MetricsLogger
+from ppo.policy import PolicyConfig, RecurrentActorCritic
+from ppo.processes import Processes
+from ppo.runtime import Precision
+from ppo.sb3_model import CheckpointError
+from ppo.sb3_zip import read_zip
+from ppo.trainer import Budget, Trainer, TrainingFailedError
+from ppo.update import PPOConfig
+from tests.ppo.environments import RecallEnv, TrackingEnv
+
+PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)
+POLICY = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(32,), vf=(32,))
+
+
+def make_trainer(
+    env: VecEnv, folder: Path, total_timesteps: int, *, ppo: PPOConfig = PPO, seed: int = 0, keep: int | None = None
+) -> Trainer:
+    torch.manual_seed(seed)
+    console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
+    folder.mkdir(exist_ok=True)
+    return Trainer(
+        env,
+        RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim),
+        ppo,
+        Budget(total_timesteps, save_freq=1000),
+        checkpoints=CheckpointFolder(folder, "model", keep=keep, warn=console.message, saved=lambda path: None),
+        console=console,
+        logger=None,
+        precision=Precision.resolve("fp32", env.device),
+        processes=Processes(),
+        seed=seed,
+        facts={},
+    )
+
+
+def mean_return(trainer: Trainer) -> float:
+    sums, count = trainer.episodes.sums()
+    return float(sums[0] / count)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_learns_what_needs_memory(seed: int, tmp_path: Path) -> None:
+    env = RecallEnv(64, seed=seed)
+    trainer = make_trainer(env, tmp_path, 40_000, seed=seed)
+    trainer.train()
+    assert env.memoryless_return == -3.0
+    assert mean_return(trainer) > -0.5
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_learns_to_track(seed: int, tmp_path: Path) -> None:
+    env = TrackingEnv(64, action_dim=1, fall_probability=0.0, episode_length=8, seed=seed)
+    trainer = make_trainer(env, tmp_path, 40_000, seed=seed)
+    trainer.train()
+    # Perfect tracking earns 1 per step; answering 0 to targets in -1..1 earns about 2/3.
+    assert mean_return(trainer) > 8 * 0.9
+
+
+@pytest.mark.parametrize(
+    "ppo",
+    [
+        PPO,
+        replace(PPO, lr=LearningRateConfig(schedule="linear")),
+        replace(
+            PPO,
+            lr=LearningRateConfig(
+                schedule="adaptive",
+                window=1,
+                patience_high=1,
+                patience_low=1,
+                maximum=1e-2,
+                cooldown_steps=0,
+                high=0.5,
+                low=0.1,
+            ),
+        ),
+    ],
+    ids=["constant", "linear", "adaptive"],
+)
+def test_a_resumed_run_equals_one_that_never_stopped(ppo: PPOConfig, tmp_path: Path) -> None:
+    make_trainer(TrackingEnv(16), tmp_path / "whole", 4096, ppo=ppo).train()
+
+    make_trainer(TrackingEnv(16), tmp_path / "parts", 4096, ppo=ppo).train()
+    for path in (tmp_path / "parts").iterdir():
+        if path.name != "model_2048_steps.zip":
+            path.unlink()
+    path, model = newest_checkpoint(tmp_path / "parts", "model", pytest.fail)
+    assert path.name == "model_2048_steps.zip"
+    resumed = make_trainer(TrackingEnv(16, seed=99), tmp_path / "parts", 4096, ppo=ppo, seed=5)
+    resumed.seed = 0
+    assert resumed.restore(model)
+    resumed.train()
+
+    for name in ("model_3072_steps.zip", "model_4096_steps.zip", "model_final.zip"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_checkpoints_are_saved_every_so_many_steps_and_old_ones_go(tmp_path: Path) -> None:
+    make_trainer(TrackingEnv(16), tmp_path, 4096, keep=2).train()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model_3072_steps.zip",
+        "model_4096_steps.zip",
+        "model_final.zip",
+    }
+
+
+class MeddlingEnv(TrackingEnv):
+    """Does something in one step."""
+
+    def __init__(self, at_step: int, meddle: Callable[[Step], Step]) -> None:
+        super().__init__(16)
+        self.at_step, self.meddle, self.count = at_step, meddle, 0
+
+    def step(self, action: Tensor) -> Step:
+        self.count += 1
+        step = super().step(action)
+        return self.meddle(step) if self.count == self.at_step else step
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_path: Path) -> None:
+    def send(step: Step) -> Step:
+        os.kill(os.getpid(), number)
+        return step
+
+    env = MeddlingEnv(20, send)
+    trainer = make_trainer(env, tmp_path, 100_000)
+    assert trainer.train() == number
+    assert env.count == 20
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    model = read_zip(tmp_path / "model_interrupted.zip")
+    assert model.num_timesteps == 2 * 8 * 16
+    again = make_trainer(TrackingEnv(16), tmp_path, 100_000)
+    assert not again.restore(model)
+    assert again.num_timesteps == model.num_timesteps
+
+
+def test_an_environment_that_raises_costs_no_checkpoint(tmp_path: Path) -> None:
+    def explode(step: Step) -> Step:
+        raise RuntimeError("the robot is on fire")
+
+    trainer = make_trainer(MeddlingEnv(20, explode), tmp_path, 100_000)
+    with pytest.raises(RuntimeError, match="on fire"):
+        trainer.train()
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 2 * 8 * 16
+
+
+@pytest.mark.parametrize("field", ["observation", "reward", "final_observation"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_broken_robot_does_not_reach_the_weights(field: str, value: float, tmp_path: Path) -> None:
+    def spoil(step: Step) -> Step:
+        spoiled = getattr(step, field).clone()
+        spoiled[3] = value
+        return step._replace(**{field: spoiled})
+
+    trainer = make_trainer(MeddlingEnv(20, spoil), tmp_path, 1024)
+    trainer.train()
+    assert all(parameter.isfinite().all() for parameter in trainer.policy.parameters())
+
+
+def test_updates_without_a_finite_gradient_stop_the_run_and_keep_the_weights(tmp_path: Path) -> None:
+    class HugeReward(TrackingEnv):
+        def step(self, action: Tensor) -> Step:
+            step = super().step(action)
+            return step._replace(reward=torch.full_like(step.reward, 1e38))
+
+    trainer = make_trainer(HugeReward(16), tmp_path, 1_000_000)
+    before = {name: value.clone() for name, value in trainer.policy.state_dict().items()}
+    with pytest.raises(TrainingFailedError, match="no finite gradient"):
+        trainer.train()
+    for name, value in read_zip(tmp_path / "model_interrupted.zip").parameters.items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_full_disk_is_reported_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[str] = []
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 3072)
+    trainer.checkpoints.warn = messages.append
+    fsync = os.fsync
+    calls = 0
+
+    def full_once(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        # The first checkpoint takes two calls, one for the file and one for its folder.
+        if calls == 3:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_once)
+    trainer.train()
+    assert len(messages) == 1
+    assert "model_2048_steps.zip" in messages[0]
+    assert "No space left on device" in messages[0]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model_1024_steps.zip",
+        "model_3072_steps.zip",
+        "model_final.zip",
+    }
+
+
+def test_newest_checkpoint_passes_over_broken_files(tmp_path: Path) -> None:
+    make_trainer(TrackingEnv(16), tmp_path, 3072).train()
+    (tmp_path / "model_final.zip").write_bytes(b"")
+    whole = (tmp_path / "model_3072_steps.zip").read_bytes()
+    (tmp_path / "model_3072_steps.zip").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "model_9000000_steps.zip").write_text("not a zip")
+    warnings: list[str] = []
+    path, model = newest_checkpoint(tmp_path, "model", warnings.append)
+    assert path.name == "model_2048_steps.zip"
+    assert model.num_timesteps == 2048
+    assert len(warnings) == 3
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        newest_checkpoint(tmp_path, "other", warnings.append)
+
+
+def test_metrics_carry_sb3_tags_and_the_step_of_their_update(tmp_path: Path) -> None:
+    logged: list[tuple[dict[str, float], int]] = []
+
+    class Recorder(MetricsLogger):
+        def __init__(self) -> None:
+            pass
+
+        def log(self, metrics: object, num_timesteps: int) -> None:
+            assert isinstance(metrics, dict)
+            logged.append((metrics, num_timesteps))
+
+        def log_checkpoint(self, path: Path) -> None:
+            pass
+
+    trainer = make_trainer(TrackingEnv(16, episode_length=4, fall_probability=0.1), tmp_path, 256)
+    trainer.logger = Recorder()
+    trainer.train()
+    assert [step for _, step in logged] == [128, 256]
+    metrics = logged[-1][0]
+    assert {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "train/approx_kl", "train/std"} <= metrics.keys()
+    assert metrics["episode/time_out"] + metrics["episode/fell"] == pytest.approx(1.0)
+    assert 1.0 <= metrics["rollout/ep_len_mean"] <= 4.0
