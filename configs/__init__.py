@@ -1,0 +1,1 @@
+"""Preset values for the schemas defined beside the code that reads them."""

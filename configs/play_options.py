@@ -1,0 +1,99 @@
+"""The flags of `play.py`."""
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+WARMUP_S = 2.0
+"""s at the start of an evaluation that are not counted, because the robots pick up speed."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """What to watch, and how."""
+
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Stable-Baselines3 zip to play; as the first word it needs no flag. If not given, the newest one of the newest
+    run."""
+    exp_name: Annotated[str, tyro.conf.arg(aliases=["-e"])] = "biped-walking-sb3-recurrentppo"
+    """Name of the run to take the newest checkpoint of."""
+    log_dir: Path = Path("logs")
+    """Folder that holds the runs."""
+    agent: Literal["trained", "zero", "random"] = "trained"
+    """trained: the checkpoint's policy. zero: hold the default pose. random: standard normal actions, as before any
+    training. The last two need no checkpoint."""
+    preset: Annotated[Literal["default", "cpu", "gpu", "smoke"] | None, tyro.conf.arg(metavar="NAME")] = None
+    """Play in the task of this preset of train.py (default, cpu, gpu, smoke) instead of the task that the checkpoint
+    was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
+    command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ")] = None
+    """Fixed command: forward and leftward velocity in m/s, yaw rate in rad/s. If not given, commands are drawn as in
+    training; with --evaluate a list of them is tried."""
+    episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Episodes per robot. If not given, 1, or with a viewer until its window is closed."""
+    seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """Longest duration of an episode in s; 20 if not given, 10 with --evaluate."""
+    num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=["-B"])] = None
+    """Robots; 1 if not given. With --evaluate the robots per command, 64 if not given."""
+    seed: int = 1
+    """Seed of everything random."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<index>."""
+    deterministic: bool = True
+    """Let the trained policy take its mean action instead of a sample."""
+    viewer: bool = False
+    """Open a window that follows the first robot. On by default where there is a display, unless a video or an
+    evaluation is asked for."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="MP4")] = None
+    """Record the first robot to this file."""
+    evaluate: bool = False
+    """Measure the walk under a list of commands, print a table, and judge it."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Write what --evaluate measures to this file as well."""
+    verbose: bool = False
+    """Show what the simulator prints."""
+
+    @property
+    def duration(self) -> float:
+        """Longest duration of an episode in s."""
+        return self.seconds if self.seconds is not None else 10.0 if self.evaluate else 20.0
+
+    def check(self) -> None:
+        """Check the values, that the flags go together and that the files can be written.
+
+        Raises:
+            ValueError: something is wrong; the message names the flag.
+        """
+        for name in ("episodes", "num_envs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if not 0.1 <= self.duration < math.inf:
+            raise ValueError(f"--seconds must be at least 0.1, not {self.seconds}")
+        if self.command is not None and not all(map(math.isfinite, self.command)):
+            raise ValueError(f"--command takes three finite numbers, not {' '.join(map(str, self.command))}")
+        if self.viewer and not has_display():
+            raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
+        for name in ("viewer", "video", "episodes"):
+            if self.evaluate and getattr(self, name):
+                raise ValueError(f"--{name} does not go together with --evaluate; leave out one of them")
+        if self.evaluate and self.duration <= WARMUP_S:
+            raise ValueError(
+                f"--seconds must be above {WARMUP_S:g} with --evaluate, which does not count the first ones"
+            )
+        if self.json is not None and not self.evaluate:
+            raise ValueError("--json holds what --evaluate measures; add --evaluate")
+        if self.video is not None and self.video.suffix != ".mp4":
+            raise ValueError(f"--video {self.video} must end in .mp4")
+        for flag, path in (("--video", self.video), ("--json", self.json)):
+            if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+                raise ValueError(f"{flag} {path} cannot be written; choose a file in a folder that exists")
+
+
+def has_display() -> bool:
+    """A window can be opened, as far as can be told without trying."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

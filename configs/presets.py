@@ -1,0 +1,106 @@
+"""Named starting points for an experiment."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from biped.commands import CommandConfig
+from biped.env import EnvConfig
+from biped.gait import GaitConfig
+from biped.observations import ObservationConfig
+from biped.randomization import RandomizationConfig
+from biped.rewards import RewardConfig
+from biped.terminations import TerminationConfig
+from configs.experiment import Experiment
+from ppo.learning_rate import LearningRateConfig
+from ppo.policy import PolicyConfig
+from ppo.update import PPOConfig
+
+DEFAULT = Experiment()
+"""The network, rewards and hyper-parameters of the Stable-Baselines3 trainer that this one replaces."""
+
+QUICK_LEARNING_RATE = LearningRateConfig(
+    schedule="adaptive",
+    target_kl=0.01,
+    window=1,
+    high=2.0,
+    low=0.5,
+    patience_high=1,
+    patience_low=1,
+    factor=1.0 / 1.5,
+    minimum=1e-5,
+    maximum=1e-2,
+    cooldown_steps=0,
+)
+"""Follows the KL divergence of every update, so that a short training can begin with large steps."""
+
+CLOCKED_WALK = EnvConfig(
+    commands=CommandConfig(linear_velocity_x=(-0.3, 0.8), linear_velocity_y=(-0.2, 0.2), standing_probability=0.1),
+    observations=ObservationConfig(clock=True),
+    gait=GaitConfig(random_phase=True),
+    rewards=RewardConfig(
+        track_vx=2.0,
+        vx_sigma=0.05,
+        track_vy=0.5,
+        vy_sigma=0.05,
+        track_wz=0.5,
+        alive=0.3,
+        clock_contact=0.5,
+        swing_height=-20.0,
+        tilt=-2.0,
+        height_error=-20.0,
+        vertical_velocity=-1.0,
+        roll_pitch_rate=-0.05,
+        action_rate=-0.01,
+        joint_acceleration=-2.5e-7,
+        foot_slip=-0.1,
+        sideways_joints=-0.5,
+        termination=-1.0,
+        torso_stability=0.0,
+        fall=0.0,
+        low_height=0.0,
+        default_pose=0.0,
+        joint_movement=0.0,
+        foot_alternation=0.1,
+        sinusoidal_motion=0.1,
+    ),
+    terminations=TerminationConfig(tilt_limit_deg=37.0),
+    randomization=RandomizationConfig(motor_strength=(0.9, 1.1), backlash=(0.0, 0.02)),
+    episode_length_s=20.0,
+)
+"""A walk to the beat of a clock that the policy hears: the recipe that learns in the fewest steps."""
+
+CPU = replace(
+    DEFAULT,
+    preset="cpu",
+    num_envs=512,
+    total_timesteps=2_000_000,
+    processes="auto",
+    ppo=PPOConfig(n_steps=24, n_epochs=5, learning_rate=1e-3, lr=QUICK_LEARNING_RATE, ent_coef=0.005),
+    policy=PolicyConfig(lstm_hidden_size=64, n_lstm_layers=1, pi=(128, 64), vf=(128, 64), log_std_init=math.log(0.8)),
+    env=CLOCKED_WALK,
+)
+"""A walking robot in minutes on two cores: a small network and the clocked recipe."""
+
+GPU = replace(
+    CPU,
+    preset="gpu",
+    num_envs=4096,
+    total_timesteps=50_000_000,
+    processes=1,
+    policy=replace(CPU.policy, lstm_hidden_size=256, pi=(256, 128), vf=(256, 128)),
+)
+"""The same task for one GPU: more robots, a larger network, longer training."""
+
+SMOKE = replace(
+    CPU,
+    preset="smoke",
+    num_envs=16,
+    total_timesteps=16 * 24 * 3,
+    save_freq=16 * 24,
+    processes=1,
+    policy=replace(CPU.policy, lstm_hidden_size=16, pi=(16,), vf=(16,)),
+)
+"""Three iterations of a few robots: shows that everything runs, learns nothing."""
+
+PRESETS: Mapping[str, Experiment] = {"default": DEFAULT, "cpu": CPU, "gpu": GPU, "smoke": SMOKE}

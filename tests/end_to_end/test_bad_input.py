@@ -1,0 +1,115 @@
+"""Bad input ends with one line on stderr and exit code 2, before anything is written."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from ppo.policy import PolicyConfig, RecurrentActorCritic
+from ppo.sb3_model import Sb3Model
+from ppo.sb3_zip import write_zip
+from tests.end_to_end.command import assert_one_line_error, run_program
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nm-envs", "5"], ["--nm-envs", "--num-envs"]),
+        (["--num-envs", "0"], ["--num-envs", "0"]),
+        (["--num-envs", "-4"], ["--num-envs", "-4"]),
+        (["--num-envs", "many"], ["--num-envs", "many"]),
+        (["--total_timesteps", "0"], ["--total-timesteps"]),
+        (["--save-freq", "0"], ["--save-freq"]),
+        (["--num-envs", "6"], ["--num-envs 6", "minibatches"]),
+        (["--ppo.batch-size", "100"], ["--ppo.batch-size 100"]),
+        (["--ppo.n-epochs", "0"], ["--ppo.n-epochs"]),
+        (["--preset", "fast"], ["--preset fast", "cpu"]),
+        (["--device", "gpu"], ["--device gpu"]),
+        (["--precision", "fp8"], ["--precision"]),
+        (["--load-model", "missing.zip"], ["--load-model", "missing.zip"]),
+        (["--continue-training"], ["--continue-training", "biped-walking-sb3-recurrentppo"]),
+        (["--exp-name", "a/b"], ["--exp-name"]),
+        (["--env.terminations.tilt-limit-deg", "steep"], ["--env.terminations.tilt-limit-deg"]),
+        (["--processes", "3", "--num-envs", "16"], ["--num-envs 16", "3 processes"]),
+    ],
+)
+def test_flags(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    assert_one_line_error(run_program("train.py", *arguments, cwd=tmp_path), *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_where_there_is_none(tmp_path: Path) -> None:
+    result = run_program("train.py", "--device", "cuda", cwd=tmp_path)
+    assert_one_line_error(result, "--device cuda", "--device cpu")
+
+
+def test_not_a_zip(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_text("not a zip")
+    result = run_program("train.py", "--load-model", "model.zip", cwd=tmp_path)
+    assert_one_line_error(result, "--load-model", "model.zip", "zip")
+
+
+def test_a_zip_that_is_no_checkpoint(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("photo.txt", "sunset")
+    result = run_program("train.py", "--load-model", "photos.zip", cwd=tmp_path)
+    assert_one_line_error(result, "--load-model", "photos.zip")
+
+
+def test_unreadable_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").mkdir()
+    assert_one_line_error(run_program("train.py", "--load-model", "model.zip", cwd=tmp_path), "model.zip")
+
+
+def test_model_of_another_robot(tmp_path: Path) -> None:
+    write_zip(tmp_path / "other.zip", small_model(observation_dim=12, action_dim=3))
+    result = run_program("train.py", "--preset", "smoke", "--load-model", "other.zip", cwd=tmp_path)
+    assert_one_line_error(result, "12 observations and 3 actions", "40 and 9")
+    assert not (tmp_path / "logs").exists()
+
+
+def test_model_that_is_already_trained(tmp_path: Path) -> None:
+    write_zip(tmp_path / "done.zip", small_model(observation_dim=40, action_dim=9))
+    result = run_program(
+        "train.py", "--preset", "smoke", "--load-model", "done.zip", "--total-timesteps", "384", cwd=tmp_path
+    )
+    assert_one_line_error(result, "1000 steps", "--total-timesteps")
+
+
+def test_wandb_that_is_not_installed(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "wandb").mkdir(parents=True)
+    (hidden / "wandb" / "__init__.py").write_text("raise ImportError('hidden')")
+    result = run_program(
+        "train.py", "--preset", "smoke", "--wandb", cwd=tmp_path, environment={"PYTHONPATH": str(hidden)}
+    )
+    assert_one_line_error(result, "--wandb", "pip install wandb")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_log_folder_without_write_permission(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir(mode=0o500)
+    assert_one_line_error(run_program("train.py", "--preset", "smoke", cwd=tmp_path), "logs")
+
+
+def test_log_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    assert_one_line_error(run_program("train.py", "--preset", "smoke", cwd=tmp_path), "logs", "--log-dir")
+
+
+def small_model(observation_dim: int, action_dim: int) -> Sb3Model:
+    policy = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=1, pi=(8,), vf=(8,))
+    return Sb3Model(
+        policy=policy,
+        observation_dim=observation_dim,
+        action_low=(-1.0,) * action_dim,
+        action_high=(1.0,) * action_dim,
+        parameters=dict(RecurrentActorCritic(policy, observation_dim, action_dim).state_dict()),
+        optimizer=None,
+        hyperparameters={},
+        num_timesteps=1000,
+        n_updates=10,
+    )
