@@ -1,0 +1,296 @@
+"""Watch a biped walk: on a screen, as a video, or in numbers."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from biped.env import BipedEnv, EnvConfig
+from biped.evaluation import COMMANDS, Controller, describe, evaluate, evaluation_config, table, to_json
+from biped.metrics import GaitSummary, WalkingCriteria
+from biped.observations import observation_fields, observation_slices
+from biped.playback import Episode, play_episodes, summarize, tell
+from biped.robot import BIPED
+from biped.simulation import Simulation
+from biped.video import VideoWriter
+from configs.command_line import fail, parse, peek
+from configs.play_options import WARMUP_S, PlayOptions, has_display
+from ppo.atomic import atomic_write
+from ppo.checkpoint import newest_checkpoint
+from ppo.policy import RecurrentActorCritic
+from ppo.run_folder import newest_run_folder
+from ppo.runtime import resolve_device
+from ppo.sb3_model import CheckpointError, Sb3Model
+from ppo.sb3_zip import read_zip
+
+if TYPE_CHECKING:
+    from configs.experiment import Experiment
+
+DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class TrainedAgent:
+    """The policy of a checkpoint, with the recurrent state that it carries from one control step to the next."""
+
+    def __init__(self, policy: RecurrentActorCritic, num_envs: int, noise: torch.Generator | None) -> None:
+        """Play `policy` for `num_envs` robots; sample its actions with `noise`, or take the mean where it is None."""
+        self._policy = policy
+        self._noise = noise
+        self._state = policy.initial_state(num_envs).actor
+
+    @torch.no_grad()
+    def __call__(self, observation: Tensor, episode_start: Tensor) -> Tensor:
+        """Actions `[N, A]` for observations `[N, D]`; memory is lost in `episode_start` `[N]` bool."""
+        noise = None
+        if self._noise is not None:
+            shape = (len(observation), self._policy.log_std.shape[0])
+            noise = torch.randn(shape, generator=self._noise, device=observation.device)
+        action, _, self._state, _ = self._policy.act(observation, self._state, episode_start, noise)
+        return action
+
+
+class Checkpoint(NamedTuple):
+    """A file and what it holds."""
+
+    path: Path
+    model: Sb3Model
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Play as the command line says; returns the exit code."""
+    try:
+        options = read_command_line(arguments)
+        try:
+            device = resolve_device(options.device)
+            checkpoint = find_checkpoint(options)
+            experiment = find_experiment(options, checkpoint)
+            if checkpoint is not None and options.agent == "trained":
+                check_sizes(checkpoint, experiment.env)
+        except ValueError as error:
+            fail(str(error))
+        print(announce(options, checkpoint))
+        print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
+        return run(options, checkpoint, experiment, device)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def read_command_line(arguments: Sequence[str]) -> PlayOptions:
+    """The options that the command line gives; bad ones end the program with one line."""
+    words = list(arguments)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "--checkpoint")
+    early = peek(words, "--video", "--evaluate")
+    default = PlayOptions(viewer=has_display() and early["video"] is None and early["evaluate"] is None)
+    options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
+    try:
+        options.check()
+    except ValueError as error:
+        fail(str(error))
+    return options
+
+
+def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
+    """The checkpoint that the options name, or None where an agent that needs none finds none.
+
+    Raises:
+        ValueError: the file or a run cannot be found or read.
+    """
+    if options.checkpoint is not None:
+        return Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+    try:
+        folder = newest_run_folder(options.log_dir, options.exp_name)
+        # Imported here because it takes seconds, and bad input shall be answered at once.
+        from configs.experiment import CHECKPOINT_PREFIX
+
+        return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
+    except CheckpointError:
+        message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
+    except ValueError as error:
+        message = str(error)
+    if options.agent == "trained":
+        raise ValueError(message)
+    return None
+
+
+def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> "Experiment":
+    """The experiment whose task is played: that of the preset asked for, else of the checkpoint, else the default.
+
+    Raises:
+        ValueError: the checkpoint's configuration cannot be read.
+    """
+    from configs.experiment import from_plain
+    from configs.presets import PRESETS
+
+    if options.preset is None and checkpoint is not None:
+        native = checkpoint.model.native or {}
+        try:
+            return from_plain(native["config"]) if "config" in native else PRESETS["default"]
+        except ValueError as error:
+            raise ValueError(f"{checkpoint.path}: {error}; choose a task with --preset") from None
+    return PRESETS[options.preset or "default"]
+
+
+def check_sizes(checkpoint: Checkpoint, config: EnvConfig) -> None:
+    """Check that the policy takes the task's observations and gives its actions.
+
+    Raises:
+        ValueError: it does not.
+    """
+    model = checkpoint.model
+    sizes = model.observation_dim, len(model.action_low)
+    slices = observation_slices(observation_fields(BIPED, config.observations))
+    wanted = max(part.stop for part in slices.values()), BIPED.num_joints
+    if sizes != wanted:
+        raise ValueError(
+            f"{checkpoint.path}: the policy takes {sizes[0]} observations and gives {sizes[1]} actions, the task has "
+            f"{wanted[0]} and {wanted[1]}; choose the task that it was trained in with --preset"
+        )
+
+
+def announce(options: PlayOptions, checkpoint: Checkpoint | None) -> str:
+    """One line that says who acts."""
+    if checkpoint is None or options.agent != "trained":
+        return f"{options.agent} actions"
+    return f"{checkpoint.path}, trained for {checkpoint.model.num_timesteps:,} control steps"
+
+
+def run(options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experiment", device: torch.device) -> int:
+    """Build robots and agent, and watch them; returns the exit code."""
+    commands = COMMANDS if options.command is None else (options.command,)
+    if options.evaluate:
+        num_envs = (options.num_envs or 64) * len(commands)
+        config = evaluation_config(experiment.env, options.duration)
+    else:
+        num_envs = options.num_envs or 1
+        config = dataclasses.replace(experiment.env, episode_length_s=options.duration, randomize_episode_start=False)
+    try:
+        simulation = Simulation(
+            BIPED,
+            num_envs,
+            experiment.simulation,
+            device,
+            seed=options.seed,
+            viewer=options.viewer,
+            camera=options.video is not None,
+            verbose=options.verbose,
+        )
+    except ValueError as error:
+        fail(str(error))
+    env = BipedEnv(simulation, config, seed=options.seed)
+    try:
+        controller = make_controller(options, checkpoint, env)
+        if options.evaluate:
+            print(f"evaluating {num_envs} robots for {options.duration:g} s", flush=True)
+            summaries = evaluate(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
+            show_evaluation(options, checkpoint, summaries)
+        else:
+            show_episodes(options, controller, env, simulation)
+    except OSError as error:
+        target = error.filename or options.video or options.json or "output"
+        print(f"error: {target}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    finally:
+        env.close()
+    return 0
+
+
+def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: BipedEnv) -> Controller:
+    """What chooses the actions."""
+    generator = torch.Generator(device=env.device)
+    generator.manual_seed(options.seed)
+    shape = env.num_envs, env.action_dim
+    if options.agent == "zero":
+        return lambda observation, episode_start: torch.zeros(shape, device=env.device)
+    if options.agent == "random":
+        return lambda observation, episode_start: torch.randn(shape, generator=generator, device=env.device)
+    assert checkpoint is not None
+    policy = RecurrentActorCritic(checkpoint.model.policy, env.observation_dim, env.action_dim)
+    policy.load_state_dict(checkpoint.model.parameters)
+    return TrainedAgent(policy.to(env.device), env.num_envs, None if options.deterministic else generator)
+
+
+def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, summaries: Sequence[GaitSummary]) -> None:
+    """Print the table and what falls short, and write the JSON file."""
+    criteria = WalkingCriteria()
+    print(
+        f"{summaries[0].robots} robots per command for {options.duration:g} s; "
+        f"the first {WARMUP_S:g} s count for survival and course only"
+    )
+    # Narrower, the columns of all commands would not fit.
+    Console(width=max(Console().width, 100)).print(table(summaries, criteria))
+    for summary in summaries:
+        for shortfall in criteria.shortfalls(summary):
+            print(f"{describe(summary.command)}: {shortfall}")
+    print(f"{sum(map(criteria.passes, summaries))} of {len(summaries)} commands meet the criteria")
+    if options.json is not None:
+        facts = {
+            "checkpoint": str(checkpoint.path) if checkpoint else None,
+            "num_timesteps": checkpoint.model.num_timesteps if checkpoint else None,
+            "agent": options.agent,
+            "deterministic": options.deterministic,
+            "seconds": options.duration,
+            "warmup_seconds": WARMUP_S,
+            "seed": options.seed,
+        }
+        with atomic_write(options.json) as file:
+            file.write(to_json(summaries, criteria, facts).encode())
+
+
+def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulation: Simulation) -> None:
+    """Play, print each episode as it ends and a summary of them all, and record the video."""
+    if options.command is not None:
+        env.set_command(torch.tensor(options.command, device=env.device))
+    episodes = options.episodes or (None if options.viewer else 1)
+    seen: list[Episode] = []
+    with ExitStack() as stack:
+        # Told after whatever ends the watching, Ctrl-C included.
+        stack.callback(lambda: print(summarize(seen), flush=True))
+        real_time = RealTime(env.control_dt) if options.viewer else None
+        video = None
+        if options.video is not None:
+            video = stack.enter_context(VideoWriter(options.video, round(1.0 / env.control_dt)))
+            print(f"recording {options.video}", flush=True)
+
+        def after_step() -> None:
+            if video is not None:
+                video.add(simulation.render())
+            if real_time is not None:
+                real_time.wait()
+
+        try:
+            for episode in play_episodes(controller, env, episodes, after_step):
+                seen.append(episode)
+                print(tell(len(seen), episode, env.num_envs), flush=True)
+        except Exception as error:
+            # Genesis ends a closed window with an exception of a type that only it can name.
+            if not (options.viewer and "Viewer closed" in str(error)):
+                raise
+
+
+class RealTime:
+    """Lets a loop take no less than `control_dt` seconds per turn."""
+
+    def __init__(self, control_dt: float) -> None:
+        self._control_dt = control_dt
+        self._next = time.perf_counter()
+
+    def wait(self) -> None:
+        """Wait until the next turn is due; one that comes late is not made up for."""
+        now = time.perf_counter()
+        self._next = max(now, self._next + self._control_dt)
+        time.sleep(self._next - now)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
