@@ -1,0 +1,1 @@
+"""A two-legged robot and its walking task, in batched torch tensors."""

@@ -1,0 +1,38 @@
+"""Tensors that live from one control step to the next, saved and restored by name."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+
+class Buffers:
+    """Base of the small classes that remember something between control steps.
+
+    A subclass lists its remembered attributes in `persistent`; one that is `None` is switched off and not saved.
+    """
+
+    persistent: ClassVar[tuple[str, ...]] = ()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of the remembered tensors by attribute name."""
+        return {name: getattr(self, name).clone() for name in self.persistent if getattr(self, name) is not None}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue with the tensors of `state_dict`.
+
+        Raises:
+            ValueError: A tensor is missing or has another shape, as after a change of the number of robots.
+        """
+        for name in self.persistent:
+            current = getattr(self, name)
+            if current is None:
+                continue
+            saved = state.get(name)
+            if saved is None or saved.shape != current.shape:
+                found = "nothing" if saved is None else f"shape {list(saved.shape)}"
+                raise ValueError(
+                    f"{type(self).__name__}.{name}: expected shape {list(current.shape)}, the saved state has {found}; "
+                    "continue with the number of robots and the configuration it was saved with"
+                )
+            setattr(self, name, saved.to(device=current.device, dtype=current.dtype, copy=True))

@@ -1,0 +1,290 @@
+"""BipedEnv: the order of one control step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biped.actuators import ActuatorConfig, Actuators
+from biped.buffers import Buffers
+from biped.commands import CommandConfig, Commands
+from biped.contact_sensor import ContactSensor
+from biped.gait import FootAlternation, Gait, GaitConfig, clock_signal, is_standing, scheduled_contact
+from biped.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+from biped.observations import ObservationConfig, Observer
+from biped.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
+from biped.reset import InitialPoses, ResetConfig
+from biped.rewards import RewardConfig, RewardInputs, Rewards
+from biped.simulator import Simulator
+from biped.state import State
+from biped.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
+from ppo.env import Step
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The task. The simulator is built apart from it."""
+
+    actuators: ActuatorConfig = field(default_factory=ActuatorConfig)
+    """From actions to joint targets."""
+    commands: CommandConfig = field(default_factory=CommandConfig)
+    """What the robot is asked to do."""
+    observations: ObservationConfig = field(default_factory=ObservationConfig)
+    """What the policy sees."""
+    gait: GaitConfig = field(default_factory=GaitConfig)
+    """Clock, contacts and steps."""
+    harmonic_motion: HarmonicMotionConfig = field(default_factory=HarmonicMotionConfig)
+    """The joints whose rhythm `rewards.sinusoidal_motion` pays for."""
+    rewards: RewardConfig = field(default_factory=RewardConfig)
+    """What is paid for."""
+    terminations: TerminationConfig = field(default_factory=TerminationConfig)
+    """What counts as a fall."""
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    """What differs from robot to robot."""
+    reset: ResetConfig = field(default_factory=ResetConfig)
+    """Where episodes begin."""
+    episode_length_s: float = 90.0
+    """s until an episode times out."""
+    randomize_episode_start: bool = True
+    """Begin the first episodes with a random part of their time already spent, so that time-outs are spread over the
+    rollouts instead of hitting all robots at once."""
+
+
+def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
+    """How well the planar velocity follows the command `[N, 3]`: means over the robots in m/s, `[]`."""
+    velocity = state.base_linear_velocity[:, :2]
+    lengths = torch.linalg.vector_norm(torch.stack((velocity - command[:, :2], velocity)), dim=-1)
+    error, speed = lengths.masked_fill(state.failed, 0.0).mean(dim=1).unbind()
+    return {"tracking/velocity_error": error, "tracking/speed": speed}
+
+
+class BipedEnv:
+    """`N` robots that learn to walk; a `ppo.env.VecEnv`.
+
+    Call `reset` once before the first `step`. `step` runs without a host synchronisation.
+    """
+
+    def __init__(self, simulator: Simulator, config: EnvConfig, *, seed: int) -> None:
+        """Set up the task for the robots of `simulator`, with random numbers from `seed` on."""
+        robot, num_envs, device = simulator.robot, simulator.num_envs, simulator.device
+        self.config = config
+        self.simulator = simulator
+        self.num_envs = num_envs
+        self.device = device
+        self.control_dt = simulator.control_dt
+        self.action_dim = robot.num_joints
+        self.action_high = torch.full((robot.num_joints,), config.actuators.action_limit, device=device)
+        self.action_low = -self.action_high
+        self._generator = torch.Generator(device=device)
+        self._generator.manual_seed(seed)
+        self._tracked_joints = torch.tensor(robot.joint_indices(config.harmonic_motion.joints), device=device)
+        self._longest_episode = max(1, round(config.episode_length_s / self.control_dt))
+        self._push_interval = max(1, round(config.randomization.push_interval_s / self.control_dt))
+
+        default_joint_position = torch.tensor(robot.default_joint_position, device=device)
+        self.randomization = Randomization(config.randomization, num_envs, robot.num_joints, self._generator)
+        self.randomization.apply(simulator)
+        self.actuators = Actuators(
+            config.actuators, default_joint_position, num_envs, config.randomization.latency_steps[1]
+        )
+        self.commands = Commands(config.commands, num_envs, self.control_dt, self._generator)
+        self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator)
+        self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
+        self.harmonic_motion = HarmonicMotion(
+            config.harmonic_motion,
+            default_joint_position[self._tracked_joints],
+            num_envs,
+            self.control_dt,
+        )
+        self.initial_poses = InitialPoses(config.reset, robot, num_envs, self._generator)
+        self.contact_sensor = ContactSensor(config.randomization, num_envs, self._generator)
+        self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
+        self.observer = Observer(robot, config.observations, self._generator)
+        self.observation_dim = self.observer.dim
+
+        self.state = simulator.read()
+        """After the last control step; where it ended an episode, still the state at that end."""
+        self.episode_steps = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        """`[N]` control steps since each episode began."""
+        self._began = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._joint_velocity = torch.zeros(num_envs, robot.num_joints, device=device)
+        self._action = torch.zeros_like(self._joint_velocity)
+        self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
+        self._step_count = 0
+
+    @property
+    def observation_slices(self) -> dict[str, slice]:
+        """Where each named part lies in the observation vector."""
+        return self.observer.slices
+
+    def seed(self, seed: int) -> None:
+        """Draw all random numbers from here on from `seed`. What was drawn for the whole run stays."""
+        self._generator.manual_seed(seed)
+
+    def set_command(self, command: Tensor | None) -> None:
+        """Have all robots follow `command` until the next call; it shows from the next observation on.
+
+        Args:
+            command: `[3]` or `[N, 3]`: forward and leftward velocity in m/s, yaw rate in rad/s. None goes back to
+                commands that are drawn.
+        """
+        if command is None:
+            self.commands.release()
+        else:
+            self.commands.hold(command)
+
+    def reset(self) -> Tensor:
+        """Start a new episode in every environment and return its first observation `[N, D]`."""
+        self._step_count = 0
+        measurement = self._begin_episodes(torch.ones_like(self._began), self.observer.measure(self.state))
+        if self.config.randomize_episode_start:
+            self.episode_steps = uniform_integer((self.num_envs,), 0, self._longest_episode - 1, self._generator)
+        self._observation = self._observe(measurement, self.observer.draw_noise(self.num_envs))
+        return self._observation
+
+    def step(self, action: Tensor) -> Step:
+        """Apply `action` `[N, A]` for one control step."""
+        config = self.config
+        previous_action = self._action
+        self._action = self.actuators.clip(action)
+        joint_target = self.actuators.step(self._action, self.randomization.latency, self.randomization.backlash)
+
+        self._step_count += 1
+        if config.randomization.push_speed > 0.0 and self._step_count % self._push_interval == 0:
+            velocity = pushed_velocity(self.state, self._began, config.randomization.push_speed, self._generator)
+            self.simulator.set_velocity(*velocity)
+        self.simulator.step(joint_target)
+        self.state = state = self.simulator.read()
+        self.episode_steps = self.episode_steps + 1
+
+        self.gait.step(state.foot_contact_force)
+        self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
+        command = self.commands.value
+        end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations)
+        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
+        metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
+
+        # Where they differ, the two observations belong to different episodes, which may share their noise.
+        noise = self.observer.draw_noise(self.num_envs)
+        terminated, truncated = end.terminated, end.time_out
+        measurement = self.observer.measure(state)
+        final_observation = self._observe(measurement, noise)
+        measurement = self._begin_episodes(terminated | truncated, measurement)
+        self._observation = self._observe(measurement, noise)
+        return Step(self._observation, reward, terminated, truncated, final_observation, metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue exactly here."""
+        return {
+            "simulator": self.simulator.state_dict(),
+            "generator": self._generator.get_state(),
+            "step_count": self._step_count,
+            "episode_steps": self.episode_steps.clone(),
+            "began": self._began.clone(),
+            "joint_velocity": self._joint_velocity.clone(),
+            "action": self._action.clone(),
+            "observation": self._observation.clone(),
+            "state": {name: value.clone() for name, value in self.state._asdict().items()},
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Tensor:
+        """Continue where `state_dict` was taken; returns the current observation `[N, D]`.
+
+        Raises:
+            ValueError: The state is that of another number of robots or of another configuration.
+        """
+        for name, part in self._parts().items():
+            part.load_state_dict(state.get(name, {}))
+        if state["observation"].shape != self._observation.shape:
+            raise ValueError(
+                f"the saved observation has shape {list(state['observation'].shape)}, this environment's has "
+                f"{list(self._observation.shape)}; continue with the configuration it was saved with"
+            )
+        self.simulator.load_state_dict(state["simulator"])
+        self._generator.set_state(state["generator"].cpu())
+        self._step_count = state["step_count"]
+        self.episode_steps = state["episode_steps"].to(self.device, copy=True)
+        self._began = state["began"].to(self.device, copy=True)
+        self._joint_velocity = state["joint_velocity"].to(self.device, copy=True)
+        self._action = state["action"].to(self.device, copy=True)
+        self._observation = state["observation"].to(self.device, copy=True)
+        self.state = State(**{name: value.to(self.device, copy=True) for name, value in state["state"].items()})
+        return self._observation
+
+    def close(self) -> None:
+        """Close the simulator."""
+        self.simulator.close()
+
+    def _parts(self) -> dict[str, Buffers]:
+        return {
+            "randomization": self.randomization,
+            "actuators": self.actuators,
+            "commands": self.commands,
+            "gait": self.gait,
+            "foot_alternation": self.foot_alternation,
+            "harmonic_motion": self.harmonic_motion,
+            "contact_sensor": self.contact_sensor,
+        }
+
+    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
+        """Collect what the reward terms look at; what is costly to follow is followed only if a term pays for it."""
+        state, command, gait = self.state, self.commands.value, self.gait
+        nothing = torch.zeros(self.num_envs, device=self.device)
+        pays_for = self.rewards.pays_for
+        return RewardInputs(
+            state=state,
+            command=command,
+            action=self._action,
+            previous_action=previous_action,
+            previous_joint_velocity=self._joint_velocity,
+            contact=gait.contact,
+            scheduled_contact=scheduled_contact(gait.phase, is_standing(command, gait.config), gait.config),
+            touchdown=gait.touchdown,
+            landed_air_time=gait.landed_air_time,
+            alternation=self.foot_alternation.step(gait.contact) if pays_for("foot_alternation") else nothing,
+            harmonic_motion=self.harmonic_motion.step(
+                state.joint_position.index_select(1, self._tracked_joints),
+                state.joint_velocity.index_select(1, self._tracked_joints),
+            )
+            if pays_for("sinusoidal_motion")
+            else nothing,
+            fell=end.fell,
+        )
+
+    def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
+        command, gait = self.commands.value, self.gait
+        observes_clock = self.config.observations.clock
+        return self.observer(
+            measurement,
+            command=command,
+            foot_contact=self.contact_sensor.reading,
+            previous_action=self._action,
+            clock=clock_signal(gait.phase, is_standing(command, gait.config)) if observes_clock else None,
+            noise=noise,
+        )
+
+    def _begin_episodes(self, mask: Tensor, measurement: Tensor) -> Tensor:
+        """Begin new episodes for the robots in `mask` `[N]`; commands that are due change for the others as well.
+
+        Returns:
+            `measurement` `[N, M]`, for the robots in `mask` that of their first pose.
+        """
+        masked = mask.unsqueeze(-1)
+        self._began = mask
+        self.episode_steps = self.episode_steps.masked_fill(mask, 0)
+        self.commands.step(self.episode_steps)
+        pose = self.initial_poses.draw()
+        self.simulator.reset(mask, *pose)
+        self.randomization.redraw(mask)
+        self.actuators.reset(mask)
+        self.gait.reset(mask)
+        self.foot_alternation.reset(mask)
+        self.harmonic_motion.reset(mask, pose.joint_position.index_select(1, self._tracked_joints))
+        self.contact_sensor.reset(mask)
+        self._action = self._action.masked_fill(masked, 0.0)
+        self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
+        at_rest = self.observer.measure_at_rest(pose.base_position, pose.joint_position)
+        return torch.where(masked, at_rest, measurement)

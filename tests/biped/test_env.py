@@ -1,0 +1,356 @@
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from biped.commands import CommandConfig
+from biped.env import BipedEnv, EnvConfig
+from biped.gait import GaitConfig
+from biped.observations import ObservationConfig
+from biped.randomization import RandomizationConfig
+from biped.reset import ResetConfig
+from biped.rewards import RewardConfig, RewardWeights
+from biped.robot import BIPED
+from biped.simulator import Simulator
+from biped.terminations import TerminationConfig
+from ppo.env import Step, VecEnv
+from tests.biped.fake_simulator import DEFAULT_POSITION, FakeSimulator
+
+EVERY_TERM = RewardConfig(**{field.name: 0.5 for field in dataclasses.fields(RewardWeights)})
+
+PLAIN = EnvConfig(
+    observations=ObservationConfig(noise=False),
+    randomization=RandomizationConfig(friction=None, motor_strength=None, backlash=None),
+    reset=ResetConfig(joint_noise=0.0),
+    randomize_episode_start=False,
+)
+"""Nothing random but the commands."""
+
+EVERYTHING = EnvConfig(
+    commands=CommandConfig(resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0)),
+    observations=ObservationConfig(clock=True, torso=True),
+    gait=GaitConfig(random_phase=True),
+    rewards=EVERY_TERM,
+    randomization=RandomizationConfig(
+        added_mass=(0.0, 0.4),
+        latency_steps=(0, 2),
+        push_speed=1.0,
+        push_interval_s=0.1,
+        contact_noise=0.1,
+        contact_false_probability=0.1,
+        contact_delay_steps=(0, 2),
+    ),
+    reset=ResetConfig(random_yaw=True),
+    episode_length_s=0.4,
+)
+"""Everything random that can be, and all terms."""
+
+
+def make_env(config: EnvConfig = PLAIN, num_envs: int = 4, seed: int = 0) -> tuple[BipedEnv, FakeSimulator]:
+    simulator = FakeSimulator(num_envs)
+    env = BipedEnv(simulator, config, seed=seed)
+    env.reset()
+    return env, simulator
+
+
+def random_actions(count: int, num_envs: int = 4, size: float = 1.0) -> Tensor:
+    return size * torch.randn(count, num_envs, 9, generator=torch.Generator().manual_seed(7))
+
+
+def assert_same_steps(first: Step, second: Step) -> None:
+    for name, value in first._asdict().items():
+        if name != "metrics":
+            assert torch.equal(value, getattr(second, name)), name
+    assert first.metrics.keys() == second.metrics.keys()
+    for name, value in first.metrics.items():
+        assert torch.equal(value, second.metrics[name]), name
+
+
+def test_contracts_hold() -> None:
+    simulator: Simulator = FakeSimulator(4)
+    env: VecEnv = BipedEnv(simulator, EnvConfig(), seed=0)
+    assert (env.num_envs, env.observation_dim, env.action_dim) == (4, 38, 9)
+    assert env.action_low.tolist() == [-100.0] * 9
+    assert env.action_high.tolist() == [100.0] * 9
+    assert env.reset().shape == (4, 38)
+    step = env.step(torch.zeros(4, 9))
+    assert step.observation.shape == step.final_observation.shape == (4, 38)
+    assert step.observation.dtype == step.reward.dtype == torch.float32
+    assert step.reward.shape == step.terminated.shape == step.truncated.shape == (4,)
+    assert step.terminated.dtype == step.truncated.dtype == torch.bool
+    env.close()
+    assert isinstance(simulator, FakeSimulator)
+    assert simulator.closed
+
+
+def test_first_observation_is_of_a_robot_at_rest_in_the_default_pose() -> None:
+    env = BipedEnv(FakeSimulator(2), PLAIN, seed=0)
+    observation = env.reset()
+    expected = torch.zeros(2, 38)
+    expected[:, 7] = BIPED.nominal_base_height + 0.01
+    expected[:, 8:11] = env.commands.value * torch.tensor([2.0, 2.0, 0.25])
+    torch.testing.assert_close(observation, expected)
+
+
+def test_an_action_reaches_the_joints_one_control_step_later() -> None:
+    env, simulator = make_env()
+    actions = random_actions(2)
+    env.step(actions[0])
+    env.step(actions[1])
+    torch.testing.assert_close(simulator.targets[0], DEFAULT_POSITION.expand(4, 9))
+    torch.testing.assert_close(simulator.targets[1], DEFAULT_POSITION + 0.25 * actions[0])
+
+
+def test_the_observation_shows_the_clipped_action() -> None:
+    env, _ = make_env()
+    step = env.step(torch.full((4, 9), -500.0))
+    assert step.observation[:, env.observation_slices["previous_action"]].eq(-100.0).all()
+
+
+def test_an_episode_that_ends_shows_its_end_and_the_next_one_its_beginning() -> None:
+    env, simulator = make_env(dataclasses.replace(PLAIN, terminations=TerminationConfig(minimum_height=0.3)))
+    env.step(random_actions(1)[0])
+    command = env.commands.value.clone()
+    simulator.overrides["base_position"] = torch.tensor([[0, 0, 0.42], [0, 0, 0.2], [0, 0, 0.42], [0, 0, 0.42]])
+    action = random_actions(2)[1]
+    step = env.step(action)
+    assert step.terminated.tolist() == [False, True, False, False]
+    assert not step.truncated.any()
+
+    part = env.observation_slices
+    final, first = step.final_observation[1], step.observation[1]
+    assert final[part["base_height"]].item() == pytest.approx(0.2)
+    assert torch.equal(final[part["previous_action"]], action[1])
+    torch.testing.assert_close(final[part["command"]], command[1] * torch.tensor([2.0, 2.0, 0.25]))
+    assert first[part["base_height"]].item() == pytest.approx(BIPED.nominal_base_height + 0.01)
+    assert not first[part["previous_action"]].any()
+    assert not torch.equal(first[part["command"]], final[part["command"]])
+    assert torch.equal(step.observation[[0, 2, 3]], step.final_observation[[0, 2, 3]])
+    assert env.episode_steps.tolist() == [2, 0, 2, 2]
+
+
+def test_only_time_outs_truncate_and_a_fall_wins() -> None:
+    env, simulator = make_env(dataclasses.replace(PLAIN, episode_length_s=0.06))
+    simulator.overrides["roll_pitch_yaw"] = torch.zeros(4, 3)
+    for _ in range(2):
+        step = env.step(torch.zeros(4, 9))
+        assert not (step.terminated | step.truncated).any()
+    simulator.overrides["roll_pitch_yaw"][2, 1] = 1.0
+    step = env.step(torch.zeros(4, 9))
+    assert step.terminated.tolist() == [False, False, True, False]
+    assert step.truncated.tolist() == [True, True, False, True]
+    assert step.metrics["episode/time_out"].item() == 3.0
+    assert step.metrics["episode/fall_tilt"].item() == 1.0
+
+
+def test_a_failed_robot_ends_alone() -> None:
+    env, simulator = make_env()
+    twin, _ = make_env()
+    actions = random_actions(20, size=0.3)
+    for index, action in enumerate(actions):
+        if index == 5:
+            simulator.overrides["failed"] = torch.tensor([False, False, True, False])
+            simulator.overrides["joint_velocity"] = simulator.state.joint_velocity.index_fill(0, torch.tensor(2), 3e38)
+        step, expected = env.step(action), twin.step(action)
+        if index == 5:
+            simulator.overrides.clear()
+            assert step.terminated.tolist() == [False, False, True, False]
+            assert step.reward[2].item() == 0.0
+            assert step.metrics["episode/simulation_error"].item() == 1.0
+            assert all(value.isfinite() for value in step.metrics.values())
+            continue
+        others = [0, 1, 3]
+        assert step.observation.isfinite().all()
+        assert step.final_observation.isfinite().all()
+        if index < 5:
+            assert_same_steps(step, expected)
+        torch.testing.assert_close(step.observation[others], expected.observation[others], atol=1e-6, rtol=0)
+
+
+def test_an_action_that_is_no_number_spoils_one_robot_for_one_episode() -> None:
+    env, simulator = make_env()
+    action = torch.zeros(4, 9)
+    action[1] = torch.nan
+    simulator.overrides["failed"] = torch.tensor([False, True, False, False])
+    assert env.step(action).observation.isfinite().all()
+    simulator.overrides.clear()
+    step = env.step(torch.zeros(4, 9))
+    assert step.observation.isfinite().all()
+    assert step.reward.isfinite().all()
+
+
+def test_rewards_and_tracking_use_the_command_that_was_observed() -> None:
+    env, _ = make_env(dataclasses.replace(PLAIN, commands=CommandConfig(resampling_time_s=0.02)))
+    for action in random_actions(5, size=0.3):
+        command = env.commands.value
+        step = env.step(action)
+        assert not torch.equal(env.commands.value, command)
+        velocity = env.state.base_linear_velocity
+        error = (velocity - command)[:, :2].norm(dim=1).mean()
+        torch.testing.assert_close(step.metrics["tracking/velocity_error"], error)
+        torch.testing.assert_close(step.metrics["tracking/speed"], velocity[:, :2].norm(dim=1).mean())
+        expected = 10.0 * torch.exp(-(velocity - command)[:, 0].square() / 0.25).mean()
+        torch.testing.assert_close(step.metrics["reward/track_vx"], expected)
+
+
+def test_metrics_have_the_same_names_in_every_step_and_add_up_to_the_reward() -> None:
+    env, _ = make_env(EVERYTHING)
+    names = None
+    for action in random_actions(30):
+        step = env.step(action)
+        names = names or list(step.metrics)
+        assert list(step.metrics) == names
+        assert all(value.shape == () and value.dtype == torch.float32 for value in step.metrics.values())
+        terms = sum(value for name, value in step.metrics.items() if name.startswith("reward/"))
+        torch.testing.assert_close(torch.as_tensor(terms) * 0.02, step.reward.mean(), rtol=1e-4, atol=1e-4)
+    assert names is not None
+    causes = {name for name in names if name.startswith("episode/")}
+    assert causes == {f"episode/{cause}" for cause in ("fall_tilt", "fall_height", "time_out", "simulation_error")}
+
+
+def test_first_episodes_are_spread_over_the_episode_length() -> None:
+    env, _ = make_env(dataclasses.replace(PLAIN, randomize_episode_start=True), 4096)
+    elapsed = env.episode_steps.float()
+    assert elapsed.amin().item() < 20
+    assert elapsed.amax().item() > 4480
+    assert elapsed.mean().item() == pytest.approx(2250, abs=100)
+    env, _ = make_env(PLAIN)
+    assert not env.episode_steps.any()
+
+
+def test_a_command_from_outside_holds_until_changed() -> None:
+    env, _ = make_env(dataclasses.replace(PLAIN, commands=CommandConfig(resampling_time_s=0.04)))
+    env.set_command(torch.tensor([0.5, -0.1, 0.2]))
+    for _ in range(5):
+        step = env.step(torch.zeros(4, 9))
+        torch.testing.assert_close(step.observation[:, 8:11], torch.tensor([[1.0, -0.2, 0.05]]).expand(4, 3))
+    env.set_command(None)
+    for _ in range(2):
+        step = env.step(torch.zeros(4, 9))
+    assert step.observation[:, 8].unique().numel() == 4
+
+
+def test_commands_change_every_four_seconds() -> None:
+    env, _ = make_env()
+    commands = []
+    for _ in range(401):
+        env.step(torch.zeros(4, 9))
+        commands.append(env.commands.value)
+    changes = [index + 1 for index in range(1, 401) if not torch.equal(commands[index], commands[index - 1])]
+    assert changes == [200, 400]
+
+
+def test_pushes_come_at_their_interval_and_only_when_on() -> None:
+    randomization = dataclasses.replace(PLAIN.randomization, push_speed=1.0, push_interval_s=0.2)
+    env, simulator = make_env(dataclasses.replace(PLAIN, randomization=randomization))
+    counts = []
+    for _ in range(35):
+        env.step(torch.zeros(4, 9))
+        counts.append(len(simulator.velocity_settings))
+    assert counts == [0] * 9 + [1] * 10 + [2] * 10 + [3] * 6
+    linear, angular = simulator.velocity_settings[0]
+    assert (linear.norm(dim=1) > 0.0).all()
+    assert (linear.norm(dim=1) <= 1.0).all()
+    assert not angular.any()
+
+    env, simulator = make_env()
+    for _ in range(400):
+        env.step(torch.zeros(4, 9))
+    assert simulator.velocity_settings == []
+
+
+def test_contact_faults_touch_the_observation_and_not_the_rewards() -> None:
+    faulty = dataclasses.replace(PLAIN.randomization, contact_false_probability=1.0)
+    rewards = dataclasses.replace(RewardConfig(), clock_contact=1.0, foot_slip=-1.0)
+    config = dataclasses.replace(PLAIN, rewards=rewards)
+    env, _ = make_env(config)
+    faulty_env, _ = make_env(dataclasses.replace(config, randomization=faulty))
+    for each in (env, faulty_env):
+        each.set_command(torch.tensor([0.5, 0.0, 0.0]))
+    contact = env.observation_slices["foot_contact"]
+    for action in random_actions(20, size=0.3):
+        step, faulty_step = env.step(action), faulty_env.step(action)
+        assert torch.equal(step.reward, faulty_step.reward)
+        assert torch.equal(step.observation[:, contact], 1.0 - faulty_step.observation[:, contact])
+
+
+def test_motors_and_friction_differ_between_robots_as_drawn() -> None:
+    env, simulator = make_env(EnvConfig(), 64)
+    assert env.randomization.friction is not None
+    assert torch.equal(simulator.friction, env.randomization.friction)
+    assert simulator.motor_strength.unique().numel() > 500
+
+
+class ForbidHostSynchronisation(TorchDispatchMode):
+    """Raises at operations for which the host waits for the device, or copies to it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        forbidden = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2")
+        name = func.overloadpacket.__name__
+        indexed_by_mask = name in ("index", "index_put_", "index_put", "_index_put_impl_") and any(
+            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
+        )
+        # `torch.tensor` of a list copies from the host; a single number assigned to a slice does not.
+        copied_from_host = name == "lift_fresh" and args[0].dim() > 0
+        if name in forbidden or indexed_by_mask or copied_from_host:
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+VIOLATIONS: list[Callable[[Tensor], object]] = [
+    lambda tensor: tensor.sum().item(),
+    lambda tensor: tensor[tensor > 0],
+    lambda tensor: bool(tensor.any()),
+    lambda tensor: tensor + torch.tensor([1.0, 2.0, 3.0]),
+]
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_the_synchronisation_check_sees_violations(violation: Callable[[Tensor], object]) -> None:
+    with ForbidHostSynchronisation(), pytest.raises(AssertionError, match="waits"):
+        violation(torch.ones(3))
+
+
+def test_a_step_never_waits_for_the_device() -> None:
+    env, _ = make_env(EVERYTHING)
+    with ForbidHostSynchronisation():
+        for action in random_actions(25).unbind():
+            env.step(action)
+
+
+def test_the_clocked_recipe_can_be_expressed() -> None:
+    recipe = dataclasses.replace(
+        PLAIN,
+        observations=ObservationConfig(noise=False, clock=True),
+        terminations=TerminationConfig(tilt_limit_deg=37.0),
+        rewards=RewardConfig(
+            **(
+                dict.fromkeys((field.name for field in dataclasses.fields(RewardWeights)), 0.0)
+                | {"track_vx": 2.0, "track_vy": 0.5, "track_wz": 0.5, "clock_contact": 0.5, "swing_height": -20.0}
+                | {"tilt": -2.0, "height_error": -20.0, "vertical_velocity": -1.0, "roll_pitch_rate": -0.05}
+                | {"action_rate": -0.01, "joint_acceleration": -2.5e-7, "foot_slip": -0.1, "sideways_joints": -0.5}
+                | {"alive": 0.3, "termination": -1.0}
+            ),
+            vx_sigma=0.05,
+            vy_sigma=0.05,
+        ),
+    )
+    env, _ = make_env(recipe)
+    assert env.observation_dim == 40
+    env.set_command(torch.zeros(3))
+    step = env.step(torch.zeros(4, 9))
+    # At rest at the commanded speed: 2 + 0.5 + 0.5 + 0.3; both feet in the air where two are wanted down.
+    torch.testing.assert_close(step.reward, torch.full((4,), 3.3 * 0.02), rtol=1e-4, atol=0)

@@ -1,0 +1,161 @@
+import dataclasses
+import io
+import json
+import math
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from biped.env import BipedEnv, EnvConfig
+from biped.evaluation import COMMANDS, describe, evaluate, evaluation_config, table, to_json, total_mass
+from biped.metrics import GaitSummary, WalkingCriteria
+from biped.observations import ObservationConfig
+from biped.randomization import RandomizationConfig
+from biped.reset import ResetConfig
+from biped.robot import BIPED
+from tests.biped.fake_simulator import FakeSimulator
+
+PLAIN = EnvConfig(
+    observations=ObservationConfig(noise=False),
+    randomization=RandomizationConfig(friction=None, motor_strength=None, backlash=None),
+    reset=ResetConfig(joint_noise=0.0),
+    randomize_episode_start=False,
+)
+"""Nothing random but the commands."""
+
+PUSHED = dataclasses.replace(
+    PLAIN,
+    randomization=dataclasses.replace(PLAIN.randomization, push_speed=1.0, push_interval_s=0.1),
+    episode_length_s=0.2,
+    randomize_episode_start=True,
+)
+TWO_COMMANDS = ((0.0, 0.0, 0.0), (0.3, 0.2, 0.1))
+
+
+class Recorder:
+    """Holds the default pose, or the action given, and keeps what it is shown."""
+
+    def __init__(self, num_envs: int, action: float = 0.0) -> None:
+        self.action = torch.full((num_envs, 9), action)
+        self.observations: list[Tensor] = []
+        self.episode_starts: list[Tensor] = []
+
+    def __call__(self, observation: Tensor, episode_start: Tensor) -> Tensor:
+        self.observations.append(observation.clone())
+        self.episode_starts.append(episode_start.clone())
+        return self.action
+
+
+def run(recorder: Recorder, simulator: FakeSimulator, seconds: float = 1.0) -> list[GaitSummary]:
+    env = BipedEnv(simulator, evaluation_config(PUSHED, seconds), seed=0)
+    return evaluate(recorder, env, TWO_COMMANDS, seconds=seconds, warmup_s=0.2)
+
+
+def printed(summaries: list[GaitSummary], width: int) -> list[str]:
+    file = io.StringIO()
+    Console(width=width, file=file).print(table(summaries, WalkingCriteria()))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_each_command_is_held_by_its_robots_for_the_whole_run() -> None:
+    recorder = Recorder(4)
+    summaries = run(recorder, FakeSimulator(4))
+    assert [summary.command for summary in summaries] == list(TWO_COMMANDS)
+    assert [summary.robots for summary in summaries] == [2, 2]
+    assert len(recorder.observations) == 50
+    expected = torch.tensor([[0.0, 0.0, 0.0]] * 2 + [[0.6, 0.4, 0.025]] * 2)
+    for observation in recorder.observations:
+        torch.testing.assert_close(observation[:, 8:11], expected)
+
+
+def test_nobody_is_pushed_and_nobody_times_out() -> None:
+    simulator, recorder = FakeSimulator(4), Recorder(4)
+    summaries = run(recorder, simulator)
+    assert simulator.velocity_settings == []
+    assert [summary.survival for summary in summaries] == [1.0, 1.0]
+    assert torch.stack(recorder.episode_starts).sum(dim=0).tolist() == [1, 1, 1, 1]
+    assert recorder.episode_starts[0].all()
+
+
+def test_a_fall_counts_against_its_command_and_is_told_to_the_controller() -> None:
+    class Stumble(FakeSimulator):
+        def step(self, joint_target: Tensor) -> None:
+            super().step(joint_target)
+            if len(self.targets) == 30:
+                self.state.base_position[2, 2] = 0.1
+
+    recorder = Recorder(4)
+    summaries = run(recorder, Stumble(4))
+    assert [summary.survival for summary in summaries] == [1.0, 0.5]
+    assert recorder.episode_starts[30].tolist() == [False, False, True, False]
+
+
+def test_actions_are_clipped_before_they_are_measured() -> None:
+    recorder = Recorder(4)
+
+    def bang_bang(observation: Tensor, episode_start: Tensor) -> Tensor:
+        recorder(observation, episode_start)
+        return torch.full((4, 9), 1000.0 if len(recorder.observations) % 2 else 0.0)
+
+    config = dataclasses.replace(PUSHED, actuators=dataclasses.replace(PLAIN.actuators, action_limit=0.5))
+    env = BipedEnv(FakeSimulator(4), evaluation_config(config, 1.0), seed=0)
+    for summary in evaluate(bang_bang, env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2):
+        assert summary.action_rate == pytest.approx(0.25)
+
+
+def test_robots_that_cannot_be_shared_and_runs_that_are_too_short() -> None:
+    env = BipedEnv(FakeSimulator(3), PLAIN, seed=0)
+    with pytest.raises(ValueError, match="3 robots cannot be shared equally by 2 commands"):
+        evaluate(Recorder(3), env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2)
+    with pytest.raises(ValueError, match="longer than the 2 s"):
+        evaluate(Recorder(3), env, COMMANDS[:1], seconds=2.0, warmup_s=2.0)
+
+
+def test_the_mass_is_that_of_all_links() -> None:
+    assert total_mass(BIPED) == pytest.approx(2.9)
+
+
+def test_commands_in_words() -> None:
+    assert [describe(command) for command in COMMANDS] == [
+        "stand",
+        "x +0.30",
+        "x +0.50",
+        "x +0.80",
+        "x -0.30",
+        "y +0.20",
+        "y -0.20",
+        "x +0.30, y +0.20",
+    ]
+
+
+def test_the_table_shows_every_command_and_verdict() -> None:
+    summaries = run(Recorder(4), FakeSimulator(4))
+    lines = printed(summaries, width=100)
+    (survived,) = (line for line in lines if line.startswith("survived"))
+    assert survived.split() == ["survived", "100.0%", "100.0%"]
+    (verdict,) = (line for line in lines if line.startswith("meets"))
+    assert verdict.split()[-2:] == ["no", "no"]
+    (transport,) = (line for line in lines if line.startswith("cost of transport"))
+    assert transport.split()[3] == "-"
+
+
+def test_the_table_of_all_commands_fits_into_100_columns() -> None:
+    summary = run(Recorder(4), FakeSimulator(4))[1]
+    summaries = [dataclasses.replace(summary, command=command) for command in COMMANDS]
+    assert printed(summaries, width=100) == printed(summaries, width=200)
+
+
+def test_json_is_strict_and_complete() -> None:
+    summaries = run(Recorder(4), FakeSimulator(4))
+    assert math.isnan(summaries[0].cost_of_transport)
+    document = json.loads(to_json(summaries, WalkingCriteria(), {"seed": 3}), parse_constant=pytest.fail)
+    assert document["seed"] == 3
+    assert document["criteria"]["foot_clearance"] == 0.03
+    stand = document["commands"][0]
+    assert stand["command"] == [0.0, 0.0, 0.0]
+    assert stand["cost_of_transport"] is None
+    assert stand["survival"] == 1.0
+    assert stand["passes"] is False
+    assert stand["shortfalls"] == ["time on each foot 0.000 is below 0.95"]
