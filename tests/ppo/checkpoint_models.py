@@ -1,16 +1,18 @@
 """Small models and hand-made zips for the tests of the checkpoint format."""
 
 import io
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 import torch
 from torch import Tensor
 
 from ppo.policy import PolicyConfig, RecurrentActorCritic
-from ppo.sb3_zip import Sb3Model
+from ppo.sb3_zip import CheckpointError, Sb3Model, read_zip
 
 OBSERVATION_DIM = 5
 ACTION_LOW = (-1.0, -0.5)

@@ -36,8 +36,10 @@ FUZZ_COUNT = int(os.environ.get("FUZZ_COUNT", "300"))
 def path(tmp_path: Path) -> Path:
     """A whole checkpoint."""
     path = tmp_path / "model.zip"
-    model = tiny_model("shared", lstm_hidden_size=2, pi=(3,), vf=(), native={"a": [1]}, native_state={"x": torch.ones(3)})
-    write_zip(path, model)
+    native_state = {"x": [torch.ones(3), "text", 1.5]}
+    write_zip(
+        path, tiny_model("shared", lstm_hidden_size=2, pi=(3,), vf=(), native={"a": [1]}, native_state=native_state)
+    )
     return path
 
 
@@ -149,9 +151,6 @@ def _mutate(members: dict[str, bytes], generator: random.Random) -> bytes:
 
 
 def test_mutations_end_in_an_error_or_a_valid_model(path: Path, canary: Path, tmp_path: Path) -> None:
-    write_zip(
-        path, tiny_model("shared", lstm_hidden_size=2, pi=(3,), vf=(), native={"a": [1]}, native_state={"x": [1.5]})
-    )
     payload = base64.b64encode(pickle.dumps(Canary(canary), 4)).decode()
     change_data(path, lambda data: data.update(_last_obs={":serialized:": payload}))
     change_data(path, lambda data: data["policy_kwargs"].update({":serialized:": payload}))

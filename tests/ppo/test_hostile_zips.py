@@ -1,11 +1,7 @@
 """Damaged and hostile checkpoints: each ends in a CheckpointError of one line that tells the reason."""
 
-import base64
-import json
 import os
 import pickle
-import random
-import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -16,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from ppo.sb3_command import describe
 from ppo.sb3_zip import CheckpointError, read_num_timesteps, read_zip, write_zip
 from ppo.tensor_archive import save_tensors
-from tests.ppo.checkpoint_models import members_of, tiny_model, torch_file, zip_bytes
+from tests.ppo.checkpoint_models import assert_refused, change_data, members_of, tiny_model, torch_file, zip_bytes
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
