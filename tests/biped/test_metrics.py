@@ -127,7 +127,7 @@ def test_shuffling_without_lifting_the_feet() -> None:
     assert summary.steps_per_second == 0.0
     assert math.isnan(summary.alternation)
     assert math.isnan(summary.foot_clearance)
-    assert CRITERIA.shortfalls(summary) == ("alternation nan is below 0.98", "foot clearance nan is below 0.03")
+    assert CRITERIA.shortfalls(summary) == ("no alternation was seen", "no foot clearance was seen")
 
 
 def test_shuffling_with_low_feet_lacks_clearance() -> None:
@@ -384,7 +384,7 @@ GOOD_STAND = watch(everyone(True), command=(0.0, 0.0, 0.0))
         (replace(GOOD_STAND, duty_right=0.94), "time on each foot"),
         (replace(GOOD_STAND, duty_left=0.94), "time on each foot"),
         (replace(GOOD_STAND, drift_speed=0.04), "drift"),
-        (replace(GOOD_STAND, drift_speed=math.nan), "drift"),
+        (replace(GOOD_STAND, drift_speed=math.nan), "no drift was seen"),
     ],
 )
 def test_each_criterion(summary: GaitSummary, missed: str) -> None:

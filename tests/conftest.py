@@ -1,0 +1,25 @@
+"""What all tests share: one Genesis simulation per process, as building one takes long."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from biped.robot import BIPED
+from biped.simulation import Simulation, SimulationConfig
+
+NUM_ENVS = 10
+
+
+@pytest.fixture(scope="session")
+def genesis_simulation() -> Iterator[Simulation]:
+    """Ten robots in Genesis on the CPU, in whatever state the last test left them."""
+    if find_spec("genesis") is None:
+        pytest.skip("genesis-world is not installed")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    simulation = Simulation(BIPED, NUM_ENVS, SimulationConfig(), torch.device("cpu"))
+    yield simulation
+    simulation.close()
+    torch.set_num_threads(threads)

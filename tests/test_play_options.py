@@ -1,0 +1,91 @@
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.play_options import PlayOptions
+from play import main
+from tests.end_to_end.command import assert_one_line_error, run_program
+from tests.test_play import fails
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty working folder, and no display."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nm-envs", "5"], ["--nm-envs"]),
+        (["--num-envs", "0"], ["--num-envs", "0"]),
+        (["--episodes", "-1"], ["--episodes", "-1"]),
+        (["--seconds", "0"], ["--seconds", "0.1"]),
+        (["--seconds", "inf"], ["--seconds"]),
+        (["--agent", "tired"], ["--agent", "zero"]),
+        (["--preset", "fast"], ["--preset", "cpu"]),
+        (["--device", "gpu"], ["--device gpu"]),
+        (["--command", "0.3", "0"], ["--command"]),
+        (["--command", "0.3", "0", "nan"], ["--command", "finite"]),
+        (["--viewer"], ["--viewer", "display", "--video"]),
+        (["--video", "walk.avi"], ["--video walk.avi", ".mp4"]),
+        (["--video", "nowhere/walk.mp4"], ["--video nowhere/walk.mp4"]),
+        (["--json", "a.json"], ["--json", "--evaluate"]),
+        (["--evaluate", "--json", "nowhere/a.json"], ["--json nowhere/a.json"]),
+        (["--evaluate", "--video", "a.mp4"], ["--video", "--evaluate"]),
+        (["--evaluate", "--episodes", "2"], ["--episodes", "--evaluate"]),
+        (["--evaluate", "--seconds", "2"], ["--seconds", "2"]),
+        (["-e", "sprint"], ["sprint", "--exp-name"]),
+        (["--checkpoint"], ["--checkpoint"]),
+        (["--checkpoint", "missing.zip"], ["missing.zip"]),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = fails(capsys, *arguments)
+    assert [word for word in words if word not in line] == []
+
+
+def test_a_run_with_nothing_but_broken_files(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("logs/walk")
+    folder.mkdir(parents=True)
+    (folder / "model_final.zip").write_text("broken")
+    with pytest.raises(SystemExit):
+        main(["-e", "walk"])
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "model_final.zip" in warning
+    assert "logs/walk" in error
+    assert "--checkpoint" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["biped-walking-sb3-recurrentppo", "train first"]),
+        (["model.zip"], ["model.zip"]),
+        (["--viewer"], ["--viewer"]),
+        (["--agent", "tired"], ["--agent"]),
+    ],
+)
+def test_bad_input_is_refused_before_genesis_is_imported(
+    arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap" / "genesis"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise AssertionError('imported')")
+    Path("model.zip").write_text("not a zip")
+    result = run_program("play.py", *arguments, cwd=tmp_path, environment={"PYTHONPATH": str(trap.parent)})
+    assert_one_line_error(result, *words)
+
+
+def test_help_names_every_flag(tmp_path: Path) -> None:
+    result = run_program("play.py", "--help", cwd=tmp_path, environment={"COLUMNS": "100"})
+    assert result.returncode == 0
+    for field in dataclasses.fields(PlayOptions):
+        assert f"--{field.name.replace('_', '-')}" in result.stdout
