@@ -180,7 +180,6 @@ def run(options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experi
             num_envs,
             experiment.simulation,
             device,
-            seed=options.seed,
             viewer=options.viewer,
             camera=options.video is not None,
             verbose=options.verbose,

@@ -16,7 +16,7 @@ import yaml
 from biped.env import BipedEnv
 from biped.observations import observation_fields
 from biped.robot import BIPED
-from biped.simulation import Simulation
+from biped.simulation import Simulation, import_genesis
 from configs.command_line import fail, parse, peek
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
 from configs.presets import PRESETS
@@ -215,23 +215,22 @@ def run(
 
 def build_env(experiment: Experiment, processes: Processes, console: Console) -> BipedEnv:
     """The robots of this process. Rank 0 goes first, so that the others find the simulator's kernels compiled."""
-    if processes.rank:
-        processes.wait()
     console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
     begin = time.perf_counter()
-    seed = experiment.seed + processes.rank
     try:
+        import_genesis()
+        if processes.rank:
+            processes.wait()
         simulation = Simulation(
             BIPED,
             experiment.num_envs // processes.count,
             experiment.simulation,
             processes.device,
-            seed=seed,
             verbose=experiment.verbose,
         )
     except ValueError as error:
         fail(str(error))
-    env = BipedEnv(simulation, experiment.env, seed=seed)
+    env = BipedEnv(simulation, experiment.env, seed=experiment.seed + processes.rank)
     console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
     if processes.rank == 0:
         processes.wait()

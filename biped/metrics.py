@@ -108,8 +108,9 @@ class WalkingCriteria:
             lowest.append(("alternation", summary.alternation, self.alternation))
             lowest.append(("foot clearance", summary.foot_clearance, self.foot_clearance))
             largest.append(("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry))
-        missed = [f"{name} {value:.3f} is below {bound:g}" for name, value, bound in lowest if not value >= bound]
-        missed += [f"{name} {value:.3f} is above {bound:g}" for name, value, bound in largest if not value <= bound]
+        missed = [f"no {name} was seen" for name, value, _ in lowest + largest if math.isnan(value)]
+        missed += [f"{name} {value:.3f} is below {bound:g}" for name, value, bound in lowest if value < bound]
+        missed += [f"{name} {value:.3f} is above {bound:g}" for name, value, bound in largest if value > bound]
         return tuple(missed)
 
     def passes(self, summary: GaitSummary) -> bool:

@@ -60,15 +60,14 @@ class SimulationConfig:
 class Simulation:
     """`num_envs` robots, each alone on flat ground, with everything per robot: state, friction, motors, mass.
 
-    Joint vectors stand in the order of `robot.joint_names`. All tensors lie on `device`. Nothing but the constructor,
-    `state_dict`, `load_state_dict`, `render` and `close` synchronises with the host.
+    Joint vectors stand in the order of `robot.joint_names`. All tensors lie on `device`. `step`, `read`, `reset` and
+    `set_velocity` do not wait for the device, but for Genesis itself looking for errors every ten physics steps.
 
     Args:
         robot: what to simulate.
         num_envs: number of robots `N`.
         config: time steps and solver settings.
         device: `cpu` or a GPU; one per process.
-        seed: not used: rigid bodies draw no random numbers.
         viewer: open a window that follows robot 0.
         camera: make `render` available.
         verbose: let Genesis log to the terminal.
@@ -87,7 +86,6 @@ class Simulation:
         config: SimulationConfig,
         device: torch.device,
         *,
-        seed: int = 0,
         viewer: bool = False,
         camera: bool = False,
         verbose: bool = False,
@@ -195,7 +193,7 @@ class Simulation:
         """
         values = self._values()
         # A comparison with NaN is false, so this also finds what is not finite.
-        failed = self._failed | self._solver.get_error_envs_mask() | ~(values.abs() < LARGEST_VALUE).all(dim=1)
+        failed = self._failed | self._solver.get_error_envs_mask() | ~(values.abs().amax(dim=1) < LARGEST_VALUE)
         values = torch.where(failed.unsqueeze(1), self._standing, values)
         joints = self.robot.num_joints
         position, quaternion, linear, angular, q, qd, tau, feet, feet_velocity, force = values.split(
@@ -205,7 +203,7 @@ class Simulation:
             base_position=position,
             base_quaternion=quaternion,
             base_linear_velocity_world=linear,
-            base_angular_velocity_world=rotate(quaternion, angular),
+            base_angular_velocity_world=angular,
             joint_position=q,
             joint_velocity=qd,
             joint_torque=tau,
@@ -232,14 +230,9 @@ class Simulation:
         self._failed &= ~mask
 
     def set_velocity(self, base_linear_velocity_world: Tensor, base_angular_velocity_world: Tensor) -> None:
-        """Set the velocity of every base, `[N, 3]` m/s and `[N, 3]` rad/s in the world frame; the joints keep theirs.
-
-        The velocities of the feet follow with the next step.
-        """
+        """Set the velocity of every base, `[N, 3]` m/s and `[N, 3]` rad/s in the world frame; joints keep theirs."""
         angular = rotate_inverse(self._entity.get_qpos()[:, 3:7], base_angular_velocity_world)
-        self._entity.set_dofs_velocity(
-            torch.cat((base_linear_velocity_world, angular), dim=1), slice(0, 6), skip_forward=True
-        )
+        self._entity.set_dofs_velocity(torch.cat((base_linear_velocity_world, angular), dim=1), slice(0, 6))
 
     def set_friction(self, friction: Tensor) -> None:
         """Set the coefficient of friction between feet and ground of every robot, `[N]`, at least `GROUND_FRICTION`."""
@@ -342,17 +335,15 @@ class Simulation:
         velocity = self._entity.get_dofs_velocity()
         joint_position, joint_velocity = qpos[:, self._joint_qs], velocity[:, self._joint_dofs]
         torque = self._stiffness * (self._target - joint_position) - self._damping * joint_velocity
-        limit = self._effort_limit * self._strength
-        torque = torch.clamp(self._strength * torque, -limit, limit)
+        torque = self._strength * torch.clamp(torque, -self._effort_limit, self._effort_limit)
 
+        angular = self._entity.get_links_ang()
         sole = rotate(self._entity.get_links_quat(self._feet), self._sole_offset.expand(self.num_envs, 2, 3))
         foot_position = self._entity.get_links_pos(self._feet) + sole
-        foot_velocity = self._entity.get_links_vel(self._feet) + torch.linalg.cross(
-            self._entity.get_links_ang(self._feet), sole
-        )
+        foot_velocity = self._entity.get_links_vel(self._feet) + torch.linalg.cross(angular[:, self._feet], sole)
         contact_force = self._entity.get_links_net_contact_force()[:, self._feet].norm(dim=-1)
 
-        body = (qpos[:, :7], velocity[:, :6], joint_position, joint_velocity, torque)
+        body = (qpos[:, :7], velocity[:, :3], angular[:, self._base], joint_position, joint_velocity, torque)
         return torch.cat((*body, foot_position.flatten(1), foot_velocity.flatten(1), contact_force), dim=1)
 
     def _write_back(self, state: Mapping[str, Tensor]) -> None:
@@ -361,11 +352,11 @@ class Simulation:
         self._entity.set_dofs_velocity(state["velocity"])
 
 
-def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) -> ModuleType:
-    """Import Genesis and initialise it once per process; returns the module.
+def import_genesis() -> ModuleType:
+    """Import Genesis, which takes 10-20 s; the constructor does it unless it has been done where there was time.
 
     Raises:
-        ValueError: if Genesis is missing or of another version, or does not run on `device`.
+        ValueError: if Genesis is missing or of another version.
     """
     remedy = f"pip install 'genesis-world=={GENESIS_VERSION}.*'"
     try:
@@ -380,6 +371,17 @@ def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) 
     import genesis as gs
 
     sys.excepthook = excepthook
+    module: ModuleType = gs
+    return module
+
+
+def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) -> ModuleType:
+    """Import Genesis and initialise it once per process; returns the module.
+
+    Raises:
+        ValueError: if Genesis is missing or of another version, or does not run on `device`.
+    """
+    gs = import_genesis()
     if gs.backend is None:
         # No seed: it would be compiled into the kernels, so that every new one cost minutes.
         gs.init(
@@ -389,8 +391,7 @@ def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) 
         )
     if gs.device.type != device.type or device.index not in (None, gs.device.index):
         raise ValueError(f"Genesis runs on {gs.device} in this process and cannot run on {device}.")
-    module: ModuleType = gs
-    return module
+    return gs
 
 
 def _index(indices: Sequence[int], device: torch.device) -> slice | Tensor:

@@ -37,7 +37,7 @@ class State(NamedTuple):
     foot_contact_force: Tensor
     """`[N, 2]` N, magnitude of the net contact force on each foot."""
     failed: Tensor
-    """`[N]` bool; the solver reported an error or a value was not finite. All other fields are finite even there."""
+    """`[N]` bool; the solver reported an error or a value was beyond reason. All other fields are finite even there."""
 
 
 def rotate_inverse(quaternion: Tensor, vector: Tensor) -> Tensor:
