@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from biped.env import BipedEnv
+from biped.evaluation import evaluation_config
 from biped.observations import observation_fields
 from biped.robot import BIPED
 from biped.simulation import Simulation, import_genesis
@@ -24,6 +25,7 @@ from ppo import processes as process_group
 from ppo.atomic import atomic_write
 from ppo.checkpoint import CheckpointFolder, newest_checkpoint
 from ppo.console import Console
+from ppo.evaluation import Evaluator
 from ppo.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
@@ -34,6 +36,10 @@ from ppo.sb3_model import CheckpointError, Sb3Model
 from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
+EVALUATION_ROBOTS = 64
+"""Robots of an evaluation; each follows its own commands."""
+EVALUATION_SECONDS = 10.0
+"""s that an evaluation lasts."""
 DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be written with - or _."
 
 
@@ -183,7 +189,7 @@ def run(
         env,
         policy,
         experiment.ppo,
-        Budget(experiment.total_timesteps, experiment.save_freq),
+        Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq),
         checkpoints=checkpoints,
         console=console,
         logger=logger,
@@ -191,6 +197,7 @@ def run(
         processes=processes,
         seed=experiment.seed + processes.rank,
         facts={"config": to_plain(experiment)},
+        evaluator=build_evaluator(experiment, processes),
     )
     if model is not None:
         exactly = trainer.restore(model)
@@ -235,6 +242,16 @@ def build_env(experiment: Experiment, processes: Processes, console: Console) ->
     if processes.rank == 0:
         processes.wait()
     return env
+
+
+def build_evaluator(experiment: Experiment, processes: Processes) -> Evaluator | None:
+    """Robots that only rank 0 evaluates the policy on; None without evaluations."""
+    if experiment.eval_freq is None or processes.rank:
+        return None
+    simulation = Simulation(BIPED, EVALUATION_ROBOTS, experiment.simulation, processes.device)
+    config = evaluation_config(experiment.env, EVALUATION_SECONDS)
+    env = BipedEnv(simulation, config, seed=experiment.seed)
+    return Evaluator(env, round(EVALUATION_SECONDS / simulation.control_dt))
 
 
 def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:

@@ -55,6 +55,8 @@ class Experiment:
     """Control steps between two checkpoints."""
     keep_checkpoints: int | None = None
     """Number of periodic checkpoints to keep; all of them if not given."""
+    eval_freq: int | None = None
+    """Control steps between two evaluations without exploration, which keep the best model; none if not given."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     processes: int | Literal["auto"] = 1
@@ -71,7 +73,7 @@ class Experiment:
     """Physics."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "total_timesteps", "save_freq", "keep_checkpoints", "processes"):
+        for name in ("num_envs", "total_timesteps", "save_freq", "eval_freq", "keep_checkpoints", "processes"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")

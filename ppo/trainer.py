@@ -15,8 +15,10 @@ from ppo.checkpoint import CheckpointFolder
 from ppo.console import Console, Status
 from ppo.env import VecEnv
 from ppo.episodes import EpisodeStatistics
+from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
 from ppo.logging import MetricsLogger
+from ppo.metrics import iteration_fractions, read_fractions
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
@@ -40,6 +42,8 @@ class Budget:
     """Control steps over all environments at which training ends."""
     save_freq: int
     """Control steps between two checkpoints."""
+    eval_freq: int | None = None
+    """Control steps between two evaluations; None for none."""
 
 
 class Trainer:
@@ -56,6 +60,7 @@ class Trainer:
         precision: arithmetic of the network.
         processes: this process among those that train together.
         seed: of this process's exploration and minibatches.
+        evaluator: what judges the policy every `budget.eval_freq` steps; the best one is kept as `model_best.zip`.
         facts: plain values to store with every checkpoint, such as the configuration.
     """
 
@@ -73,6 +78,7 @@ class Trainer:
         processes: Processes,
         seed: int,
         facts: Mapping[str, Any],
+        evaluator: Evaluator | None = None,
     ) -> None:
         self.minibatches = ppo.n_epochs * (env.num_envs // ppo.minibatch_envs(env.num_envs))
         self.env, self.policy, self.ppo, self.budget = env, policy, ppo, budget
@@ -84,6 +90,8 @@ class Trainer:
         self.minibatch_generator = torch.Generator().manual_seed(seed)
         self.stopwatch = Stopwatch(env.device)
         self.episodes = EpisodeStatistics(env.num_envs, env.device)
+        self.evaluator = evaluator
+        self.best_return = -math.inf
         self.num_timesteps = 0
         self.n_updates = 0
         self.failed_updates = 0
@@ -125,7 +133,8 @@ class Trainer:
         if self.observation is None:
             self.observation = self.env.reset()
         started, first = time.perf_counter(), self.num_timesteps
-        next_save = (self.num_timesteps // self.budget.save_freq + 1) * self.budget.save_freq
+        next_save = next_multiple(self.num_timesteps, self.budget.save_freq)
+        next_evaluation = next_multiple(self.num_timesteps, self.budget.eval_freq)
         self.console.start(self.num_timesteps)
         while self.num_timesteps < self.budget.total_timesteps and not self._interrupted():
             begin = time.perf_counter()
@@ -136,10 +145,27 @@ class Trainer:
             elapsed = time.perf_counter() - begin
             metrics = self._metrics(scalars, elapsed)
             metrics["time/fps"] = int((self.num_timesteps - first) / (time.perf_counter() - started))
+            better = False
+            if self.num_timesteps >= next_evaluation:
+                better = self._evaluate(metrics)
+                next_evaluation = next_multiple(self.num_timesteps, self.budget.eval_freq)
             self._report(metrics, elapsed)
+            if better:
+                self._write("model_best", [])
             if self.num_timesteps >= next_save:
                 self.save(f"{self.checkpoints.prefix}_{self.num_timesteps}_steps")
-                next_save = (self.num_timesteps // self.budget.save_freq + 1) * self.budget.save_freq
+                next_save = next_multiple(self.num_timesteps, self.budget.save_freq)
+
+    def _evaluate(self, metrics: dict[str, float]) -> bool:
+        """Add an evaluation to the metrics; returns whether it is the best so far."""
+        if self.evaluator is None:
+            return False
+        value, metrics["eval/mean_ep_length"] = self.evaluator(self.policy)
+        metrics["eval/mean_reward"] = value
+        if not value > self.best_return:
+            return False
+        self.best_return = value
+        return True
 
     def collect(self) -> None:
         """Fill the rollout with `T` control steps of every environment."""
@@ -215,21 +241,9 @@ class Trainer:
 
     def _metrics(self, scalars: Mapping[str, Tensor], elapsed: float) -> dict[str, float]:
         """Bring everything measured on the device to the host in one transfer, averaged over all processes."""
-        one = torch.ones((), device=self.env.device)
-        sums, episodes = self.episodes.sums()
-        fractions = {f"train/{name}": (value, one) for name, value in scalars.items()}
-        fractions |= {
-            "rollout/ep_rew_mean": (sums[0], episodes),
-            "rollout/ep_len_mean": (sums[1], episodes),
-        }
-        for name, total in self.metric_sums.items():
-            ended = name.startswith("episode/")
-            fractions[name] = (total, self.episodes.ended_in_rollout if ended else one * self.rollout.length)
-        table = torch.stack([torch.stack((above.float(), below.float())) for above, below in fractions.values()])
-        metrics = {
-            name: above / below if below else math.nan
-            for name, (above, below) in zip(fractions, self.processes.sum(table).tolist(), strict=True)
-        }
+        metrics = read_fractions(
+            iteration_fractions(scalars, self.metric_sums, self.episodes, self.rollout.length), self.processes
+        )
         seconds = self.stopwatch.read()
         steps = self.rollout.length * self.rollout.num_envs * self.processes.count
         metrics["perf/steps_per_second"] = steps / elapsed
@@ -291,26 +305,15 @@ class Trainer:
             action_high=tuple(env.action_high.tolist()),
             parameters=dict(self.policy.state_dict()),
             optimizer=self.optimizer.state_dict(),
-            hyperparameters={
-                "learning_rate": self.learning_rate.value,
-                "clip_range": ppo.clip_range,
-                "clip_range_vf": ppo.clip_range_vf,
-                "n_steps": ppo.n_steps,
-                "batch_size": ppo.minibatch_envs(env.num_envs) * ppo.n_steps,
-                "n_epochs": ppo.n_epochs,
-                "gamma": ppo.gamma,
-                "gae_lambda": ppo.gae_lambda,
-                "ent_coef": ppo.ent_coef,
-                "vf_coef": ppo.vf_coef,
-                "max_grad_norm": ppo.max_grad_norm,
-                "normalize_advantage": ppo.normalize_advantage,
-                "target_kl": ppo.target_kl,
-                "seed": self.seed,
-            },
+            hyperparameters=ppo.sb3_hyperparameters(env.num_envs, self.learning_rate.value, self.seed),
             num_timesteps=self.num_timesteps,
             n_updates=self.n_updates,
             native={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
-            native_state={"learning_rate": self.learning_rate.state_dict(), "processes": states},
+            native_state={
+                "learning_rate": self.learning_rate.state_dict(),
+                "best_return": self.best_return,
+                "processes": states,
+            },
         )
         path = self.checkpoints.save(name, model)
         if path is not None and self.logger is not None:
@@ -348,6 +351,7 @@ class Trainer:
         if state is None:
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
+        self.best_return = float(state["best_return"])
         same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
         own = state["processes"][self.processes.rank] if same and state["processes"] else {}
         if not own:
@@ -361,6 +365,11 @@ class Trainer:
         self.episode_start.copy_(own["episode_start"])
         self.episodes.load_state_dict(own["episodes"])
         return True
+
+
+def next_multiple(steps: int, interval: int | None) -> float:
+    """The first multiple of `interval` above `steps`; infinity without an interval."""
+    return math.inf if interval is None else (steps // interval + 1) * interval
 
 
 def finite(tensor: Tensor) -> Tensor:

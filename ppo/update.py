@@ -87,6 +87,16 @@ class PPOConfig:
             )
         return self.batch_size // self.n_steps
 
+    def sb3_hyperparameters(self, num_envs: int, rate: float, seed: int) -> dict[str, float | int | bool | None]:
+        """The values under the names that Stable-Baselines3 gives them; `rate` is the current learning rate."""
+        names = "n_steps n_epochs gamma gae_lambda clip_range clip_range_vf ent_coef vf_coef max_grad_norm"
+        return {
+            **{name: getattr(self, name) for name in (*names.split(), "normalize_advantage", "target_kl")},
+            "learning_rate": rate,
+            "batch_size": self.minibatch_envs(num_envs) * self.n_steps,
+            "seed": seed,
+        }
+
 
 def normalize(advantage: Tensor, processes: Processes) -> Tensor:
     """Shift and scale to mean 0 and (unbiased) standard deviation 1 over the minibatches of all processes."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from ppo.checkpoint import CheckpointFolder, newest_checkpoint
 from ppo.console import Console
 from ppo.env import Step, VecEnv
+from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRateConfig
 from ppo.logging import MetricsLogger
 from ppo.policy import PolicyConfig, RecurrentActorCritic
@@ -229,6 +230,31 @@ def test_newest_checkpoint_passes_over_broken_files(tmp_path: Path) -> None:
     assert len(warnings) == 3
     with pytest.raises(CheckpointError, match="no checkpoint"):
         newest_checkpoint(tmp_path, "other", warnings.append)
+
+
+def test_the_best_model_by_evaluation_is_kept(tmp_path: Path) -> None:
+    trainer = make_trainer(RecallEnv(16), tmp_path, 12_000)
+    trainer.evaluator = Evaluator(RecallEnv(16, seed=7), steps=4)
+    trainer.budget = Budget(12_000, save_freq=100_000, eval_freq=1000)
+    trainer.train()
+    best = read_zip(tmp_path / "model_best.zip")
+    assert 1000 < best.num_timesteps <= trainer.num_timesteps
+    policy = RecurrentActorCritic(POLICY, 2, 1)
+    policy.load_state_dict(best.parameters)
+    mean_return, mean_length = trainer.evaluator(policy)
+    assert mean_return == trainer.best_return
+    assert mean_length == 4.0
+    assert mean_return > -3.0
+
+
+def test_evaluation_counts_one_episode_of_every_environment() -> None:
+    env = RecallEnv(8, episode_length=4)
+    policy = RecurrentActorCritic(POLICY, 2, 1)
+    with torch.no_grad():
+        policy.action_net.weight.zero_()
+        policy.action_net.bias.zero_()
+    # Answering 0 to a cue of +1 or -1 costs 1 in each of the four steps; a second episode would cost four more.
+    assert Evaluator(env, steps=7)(policy) == (-4.0, 4.0)
 
 
 def test_metrics_carry_sb3_tags_and_the_step_of_their_update(tmp_path: Path) -> None:
