@@ -27,6 +27,7 @@ from ppo.update import PPOConfig
 from tests.ppo.environments import RecallEnv, TrackingEnv
 
 PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)
+QUICK = replace(PPO, n_minibatches=1, n_epochs=6, learning_rate=1e-2)
 POLICY = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(32,), vf=(32,))
 
 
@@ -59,7 +60,7 @@ def mean_return(trainer: Trainer) -> float:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_learns_what_needs_memory(seed: int, tmp_path: Path) -> None:
     env = RecallEnv(64, seed=seed)
-    trainer = make_trainer(env, tmp_path, 40_000, seed=seed)
+    trainer = make_trainer(env, tmp_path, 30_000, ppo=QUICK, seed=seed)
     trainer.train()
     assert env.memoryless_return == -3.0
     assert mean_return(trainer) > -0.5
@@ -68,7 +69,7 @@ def test_learns_what_needs_memory(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_learns_to_track(seed: int, tmp_path: Path) -> None:
     env = TrackingEnv(64, action_dim=1, fall_probability=0.0, episode_length=8, seed=seed)
-    trainer = make_trainer(env, tmp_path, 40_000, seed=seed)
+    trainer = make_trainer(env, tmp_path, 30_000, ppo=QUICK, seed=seed)
     trainer.train()
     # Perfect tracking earns 1 per step; answering 0 to targets in -1..1 earns about 2/3.
     assert mean_return(trainer) > 8 * 0.9
