@@ -44,13 +44,12 @@ class FakeSimulation(FakeSimulator):
         config: SimulationConfig,
         device: torch.device,
         *,
-        seed: int = 0,
         viewer: bool = False,
         camera: bool = False,
         verbose: bool = False,
     ) -> None:
         super().__init__(num_envs)
-        self.config, self.seed, self.viewer, self.camera, self.verbose = config, seed, viewer, camera, verbose
+        self.config, self.viewer, self.camera, self.verbose = config, viewer, camera, verbose
         FakeSimulation.made = self
 
     def step(self, joint_target: Tensor) -> None:
@@ -161,9 +160,9 @@ def test_noise_spreads_sampled_actions_about_the_mean() -> None:
 def test_a_checkpoint_alone_brings_its_task_and_physics(capsys: pytest.CaptureFixture[str]) -> None:
     physics = dataclasses.replace(SMOKE.simulation, substeps=7)
     save_model(Path("model.zip"), experiment=dataclasses.replace(SMOKE, simulation=physics))
-    assert targets("model.zip", "--seconds", "0.2", "--seed", "5").shape == (10, 1, 9)
+    assert targets("model.zip", "--seconds", "0.2").shape == (10, 1, 9)
     made = FakeSimulation.made
-    assert (made.config.substeps, made.seed, made.viewer, made.camera) == (7, 5, False, False)
+    assert (made.config.substeps, made.viewer, made.camera) == (7, False, False)
     assert made.closed
     output = capsys.readouterr().out.splitlines()
     assert output[0] == "model.zip, trained for 1,234 control steps"
