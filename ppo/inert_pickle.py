@@ -1,7 +1,7 @@
 """The few pickles that Stable-Baselines3 insists on, written byte by byte, and a check that a pickle is one of them.
 
 Stable-Baselines3 unpickles four entries of a checkpoint: the policy class, its arguments and the two spaces. They are
-written here as constructor calls, from thirteen instructions of pickle protocol 4, so that neither Stable-Baselines3
+written here as constructor calls, from fourteen instructions of pickle protocol 4, so that neither Stable-Baselines3
 nor gymnasium is needed to write them, and so that they hold for every version of both. Instructions and their bytes:
 https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
@@ -9,7 +9,7 @@ https://github.com/python/cpython/blob/main/Lib/pickletools.py
 import pickletools
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
 
@@ -31,6 +31,8 @@ class Call:
     """What is called."""
     arguments: tuple["Value", ...]
     """Positional arguments."""
+    attributes: dict[str, int] = field(default_factory=dict)
+    """Attributes that the result is given afterwards."""
 
 
 Value: TypeAlias = Union[bool, int, float, str, "list[Value]", "tuple[Value, ...]", "dict[str, Value]", Global, Call]
@@ -40,9 +42,16 @@ POLICY_CLASS = Global("sb3_contrib.common.recurrent.policies", "RecurrentActorCr
 BOX = Global("gymnasium.spaces", "Box")
 ARRAY = Global("numpy", "array")
 ACTIVATIONS = {"elu": Global("torch.nn", "ELU"), "relu": Global("torch.nn", "ReLU"), "tanh": Global("torch.nn", "Tanh")}
+SEQUENTIAL = Global("torch.nn", "Sequential")
+LINEAR = Global("torch.nn", "Linear")
+PARTIAL = Global("functools", "partial")
+DEEPCOPY = Global("copy", "deepcopy")
+ITER = Global("builtins", "iter")
+NEXT = Global("builtins", "next")
 
-_GLOBALS = frozenset({POLICY_CLASS, BOX, ARRAY, *ACTIVATIONS.values()})
-_INSTRUCTIONS = frozenset(
+_INERT_GLOBALS = frozenset({POLICY_CLASS, BOX, ARRAY, *ACTIVATIONS.values()})
+_GLOBALS = _INERT_GLOBALS | {SEQUENTIAL, LINEAR, PARTIAL, DEEPCOPY, ITER, NEXT}
+_INERT_INSTRUCTIONS = frozenset(
     {"PROTO", "STOP", "NEWTRUE", "NEWFALSE", "BININT", "BINFLOAT", "SHORT_BINUNICODE", "MARK", "LIST", "TUPLE", "DICT"}
     | {"STACK_GLOBAL", "REDUCE"}
 )
@@ -81,16 +90,18 @@ def _encode(value: Value) -> bytes:
         if value not in _GLOBALS:
             raise ValueError(f"{value.module}.{value.name} is not a class that a checkpoint names")
         return _encode(value.module) + _encode(value.name) + b"\x93"
-    return _encode(value.function) + _encode(value.arguments) + b"R"
+    build = _encode(dict(value.attributes)) + b"b" if value.attributes else b""
+    return _encode(value.function) + _encode(value.arguments) + b"R" + build
 
 
 def why_not_inert(pickle: bytes) -> str | None:
     """Tell what in `pickle` could run code, or return None if nothing can. Nothing is executed.
 
-    A pickle is inert if it consists of the instructions that `dumps` writes and imports only what `dumps` imports:
+    A pickle is inert if it consists of instructions that `dumps` writes and imports only classes that `dumps` imports:
     without a memo every import is one instruction that follows the two strings it is given, so reading the
     instructions once is a proof. Pickles written by Stable-Baselines3 itself are not inert in this sense: they embed
-    whole functions.
+    whole functions. Nor is a features extractor: functions that call functions and attributes that are set could be
+    put together in other ways, so it is known by its bytes alone, which must be those that `dumps` writes.
     """
     try:
         with warnings.catch_warnings():
@@ -104,11 +115,11 @@ def why_not_inert(pickle: bytes) -> str | None:
 def _first_problem(pickle: bytes) -> str | None:
     previous: list[object] = [None, None]
     for opcode, argument, position in pickletools.genops(pickle):
-        if opcode.name not in _INSTRUCTIONS:
+        if opcode.name not in _INERT_INSTRUCTIONS:
             return f"it has the instruction {opcode.name}"
         if opcode.name == "STACK_GLOBAL":
             module, name = previous
-            if not (isinstance(module, str) and isinstance(name, str)) or Global(module, name) not in _GLOBALS:
+            if not (isinstance(module, str) and isinstance(name, str)) or Global(module, name) not in _INERT_GLOBALS:
                 return f"it imports {str(module) + '.' + str(name)!a:.80}"
         if opcode.name == "STOP" and position != len(pickle) - 1:
             return "it goes on after its end"

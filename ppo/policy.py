@@ -1,5 +1,7 @@
 """The recurrent actor-critic: an LSTM for each of actor and critic, an MLP behind it, a Gaussian over actions.
 
+An MLP that actor and critic share can stand in front of the LSTMs, beside or instead of those behind.
+
 A pure function of its arguments: the recurrent state is passed in and out, never kept in the module. Parameter names,
 their order and their initialisation are those of `MlpLstmPolicy` in sb3-contrib, so that a state dict is exchanged as
 it is.
@@ -30,6 +32,9 @@ class PolicyConfig:
     """Widths of the actor's MLP, behind its LSTM."""
     vf: tuple[int, ...] = (512, 256, 128)
     """Widths of the critic's MLP."""
+    features: tuple[int, ...] = ()
+    """Widths of an MLP in front of the LSTMs, shared by actor and critic; 512 256 128 with pi and vf empty gives the
+    order MLP, LSTM, heads."""
     activation: Literal["elu", "relu", "tanh"] = "elu"
     """Activation after every MLP layer."""
     critic: Literal["lstm", "shared", "linear"] = "lstm"
@@ -38,7 +43,7 @@ class PolicyConfig:
     """Start value of the logarithm of the action's standard deviation."""
 
     def __post_init__(self) -> None:
-        sizes = (self.lstm_hidden_size, self.n_lstm_layers, *self.pi, *self.vf)
+        sizes = (self.lstm_hidden_size, self.n_lstm_layers, *self.pi, *self.vf, *self.features)
         if min(sizes) < 1:
             raise ValueError("policy: every layer needs at least one unit")
 
@@ -58,21 +63,22 @@ class Evaluation(NamedTuple):
     value: Tensor
 
 
+def mlp(inputs: int, widths: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers; the activation follows every one of them, the last one too. Without widths, the identity."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), activation()]
+        inputs = width
+    return nn.Sequential(*layers)
+
+
 class MlpExtractor(nn.Module):
-    """The two MLPs behind the LSTMs; the activation follows every layer, the last one too."""
+    """The two MLPs behind the LSTMs."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        self.policy_net = self._mlp(config.lstm_hidden_size, config.pi, ACTIVATIONS[config.activation])
-        self.value_net = self._mlp(config.lstm_hidden_size, config.vf, ACTIVATIONS[config.activation])
-
-    @staticmethod
-    def _mlp(inputs: int, widths: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for width in widths:
-            layers += [nn.Linear(inputs, width), activation()]
-            inputs = width
-        return nn.Sequential(*layers)
+        self.policy_net = mlp(config.lstm_hidden_size, config.pi, ACTIVATIONS[config.activation])
+        self.value_net = mlp(config.lstm_hidden_size, config.vf, ACTIVATIONS[config.activation])
 
 
 class RecurrentActorCritic(nn.Module):
@@ -91,11 +97,13 @@ class RecurrentActorCritic(nn.Module):
         super().__init__()
         self.config = config
         self.log_std = nn.Parameter(torch.full((action_dim,), config.log_std_init))
+        self.features_extractor = mlp(observation_dim, config.features, ACTIVATIONS[config.activation])
         self.mlp_extractor = MlpExtractor(config)
         self.action_net = nn.Linear((config.lstm_hidden_size, *config.pi)[-1], action_dim)
         self.value_net = nn.Linear((config.lstm_hidden_size, *config.vf)[-1], 1)
         # SB3 makes all of these, then overwrites them, then makes the LSTMs: the same seed gives the same weights.
         for module, gain in (
+            (self.features_extractor, math.sqrt(2.0)),
             (self.mlp_extractor.policy_net, math.sqrt(2.0)),
             (self.mlp_extractor.value_net, math.sqrt(2.0)),
             (self.action_net, 0.01),
@@ -105,10 +113,11 @@ class RecurrentActorCritic(nn.Module):
                 if isinstance(layer, nn.Linear):
                     nn.init.orthogonal_(layer.weight, gain)
                     nn.init.zeros_(layer.bias)
+        inputs = (observation_dim, *config.features)[-1]
         hidden_size, layers = config.lstm_hidden_size, config.n_lstm_layers
-        self.lstm_actor = nn.LSTM(observation_dim, hidden_size, layers)
-        self.lstm_critic = nn.LSTM(observation_dim, hidden_size, layers) if config.critic == "lstm" else None
-        self.critic = nn.Linear(observation_dim, hidden_size) if config.critic == "linear" else None
+        self.lstm_actor = nn.LSTM(inputs, hidden_size, layers)
+        self.lstm_critic = nn.LSTM(inputs, hidden_size, layers) if config.critic == "lstm" else None
+        self.critic = nn.Linear(inputs, hidden_size) if config.critic == "linear" else None
 
     def initial_state(self, num_envs: int) -> RecurrentState:
         """State of `num_envs` environments before their first observation."""
@@ -133,7 +142,7 @@ class RecurrentActorCritic(nn.Module):
             Action `[N, A]` (not clipped), its log-probability `[N]`, the state after the step, and the actor LSTM's
             output `[N, H]`, which a critic that shares it needs.
         """
-        latent, state = lstm_step(self.lstm_actor, observation, state, episode_start)
+        latent, state = lstm_step(self.lstm_actor, self.features_extractor(observation), state, episode_start)
         mean = self._mean(latent)
         action = mean if noise is None else mean + self.log_std.exp() * noise
         return action, self._log_prob(mean, action), state, latent
@@ -141,14 +150,14 @@ class RecurrentActorCritic(nn.Module):
     def critic_step(
         self, observation: Tensor, state: LstmState, episode_start: Tensor, actor_latent: Tensor
     ) -> tuple[Tensor, LstmState]:
-        """Advance the critic by one step; returns its features `[N, H]` for `value` and the state after the step."""
+        """Advance the critic by one step; returns its latent `[N, H]` for `value` and the state after the step."""
         if self.lstm_critic is not None:
-            return lstm_step(self.lstm_critic, observation, state, episode_start)
-        return (actor_latent if self.critic is None else self.critic(observation)), state
+            return lstm_step(self.lstm_critic, self.features_extractor(observation), state, episode_start)
+        return (actor_latent if self.critic is None else self.critic(self.features_extractor(observation))), state
 
-    def value(self, features: Tensor) -> Tensor:
-        """Value `[...]` of critic features `[..., H]`."""
-        return self.value_net(self.mlp_extractor.value_net(features)).squeeze(-1)  # type: ignore[no-any-return]
+    def value(self, latent: Tensor) -> Tensor:
+        """Value `[...]` of a critic's latent `[..., H]`."""
+        return self.value_net(self.mlp_extractor.value_net(latent)).squeeze(-1)  # type: ignore[no-any-return]
 
     def evaluate(
         self,
@@ -167,15 +176,15 @@ class RecurrentActorCritic(nn.Module):
             action: `[T, N, A]`.
             segments: `recurrence.find_segments(episode_start)` on the device of `observation`.
         """
-        first = episode_start[0]
-        latent = lstm_sequence(self.lstm_actor, observation, state.actor, first, segments)
+        features, first = self.features_extractor(observation), episode_start[0]
+        latent = lstm_sequence(self.lstm_actor, features, state.actor, first, segments)
         if self.lstm_critic is not None:
-            features = lstm_sequence(self.lstm_critic, observation, state.critic, first, segments)
+            critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, first, segments)
         else:
-            features = latent.detach() if self.critic is None else self.critic(observation)
+            critic_latent = latent.detach() if self.critic is None else self.critic(features)
         log_prob = self._log_prob(self._mean(latent), action)
         entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
-        return Evaluation(log_prob, entropy, self.value(features))
+        return Evaluation(log_prob, entropy, self.value(critic_latent))
 
     def _mean(self, latent: Tensor) -> Tensor:
         return self.action_net(self.mlp_extractor.policy_net(latent))  # type: ignore[no-any-return]

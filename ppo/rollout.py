@@ -90,7 +90,7 @@ def critic_pass(
     actor_state = rollout.start_state.actor
     shared = policy.config.critic == "shared"
     no_start = torch.zeros_like(last_episode_start)
-    features, bootstraps = [], []
+    latents, bootstraps = [], []
 
     def advance(
         observation: Tensor, actor: LstmState, critic: LstmState, start: Tensor
@@ -106,7 +106,7 @@ def critic_pass(
         output, actor_state, critic_state = advance(
             fields["observation"][t], actor_state, critic_state, fields["episode_start"][t]
         )
-        features.append(output)
+        latents.append(output)
         if bool(truncated[t].any()):
             rows = truncated[t].nonzero().squeeze(1).to(last_observation.device, non_blocking=True)
             output, _, _ = advance(
@@ -117,7 +117,7 @@ def critic_pass(
             )
             bootstraps.append((t, rows, policy.value(output)))
     output, _, _ = advance(last_observation, actor_state, critic_state, last_episode_start)
-    values = policy.value(torch.stack((*features, output))).float()
+    values = policy.value(torch.stack((*latents, output))).float()
     done = fields["terminated"] | fields["truncated"]
     next_values = values[1:].masked_fill(done, 0.0)
     for t, rows, bootstrap in bootstraps:

@@ -19,7 +19,7 @@ from ppo.tensor_archive import load_tensors
 _CRITICS = {
     "lstm": "an LSTM of its own",
     "shared": "the actor's LSTM",
-    "linear": "one linear layer on the observation",
+    "linear": "one linear layer",
 }
 
 
@@ -111,11 +111,13 @@ def pickle_verdicts(members: StoredZip, model: Sb3Model) -> dict[str, str]:
 
 
 def _verdict(serialized: object, expected: bytes | None) -> str:
-    """Judge one base64 pickle; `expected` is what the plain facts beside it would be written as."""
+    """Judge one base64 pickle; `expected` is what the plain facts beside it, of which it holds only numbers, become."""
     try:
         pickle = base64.b64decode(str(serialized), validate=True)
     except (binascii.Error, ValueError):
         return "NOT PROVEN: it is not base64"
+    if pickle == expected:
+        return "inert: it is what the plain text beside it is written as"
     problem = why_not_inert(pickle)
     if problem is not None:
         return f"NOT PROVEN: {problem}"
@@ -127,8 +129,9 @@ def _verdict(serialized: object, expected: bytes | None) -> str:
 def _network(model: Sb3Model) -> dict[str, object]:
     policy = model.policy
     bounds = zip(model.action_low, model.action_high, strict=True)
+    in_front = f", through {_widths(policy.features)} in front of actor and critic" if policy.features else ""
     return {
-        "observation": f"{model.observation_dim} numbers",
+        "observation": f"{model.observation_dim} numbers{in_front}",
         "action": f"{len(model.action_low)} numbers, within " + ", ".join(f"[{a:g}, {b:g}]" for a, b in bounds),
         "actor": f"LSTM of {policy.n_lstm_layers} x {policy.lstm_hidden_size}, then {_widths(policy.pi)}",
         "critic": f"{_CRITICS[policy.critic]}, then {_widths(policy.vf)}",

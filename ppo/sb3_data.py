@@ -12,7 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ppo.inert_pickle import ACTIVATIONS, ARRAY, BOX, POLICY_CLASS, Call, Global, Value, dumps
+from ppo.inert_pickle import (
+    ACTIVATIONS,
+    ARRAY,
+    BOX,
+    DEEPCOPY,
+    ITER,
+    LINEAR,
+    NEXT,
+    PARTIAL,
+    POLICY_CLASS,
+    SEQUENTIAL,
+    Call,
+    Global,
+    Value,
+    dumps,
+)
 from ppo.policy import PolicyConfig
 from ppo.sb3_model import HYPERPARAMETERS, Sb3Model, as_float
 
@@ -31,6 +46,9 @@ _ACTIVATION_FACTS: Mapping[str, Literal["elu", "relu", "tanh"]] = {
     "<class 'torch.nn.modules.activation.ReLU'>": "relu",
     "<class 'torch.nn.modules.activation.Tanh'>": "tanh",
 }
+# What `str` makes of the result of `_features_extractor`, which Stable-Baselines3 writes when it saves the model again.
+_FEATURES_FACT = "functools.partial(<built-in function next>, <callable_iterator object at 0x0>)"
+_FEATURES_PATTERN = re.compile(re.escape(_FEATURES_FACT).replace("0x0", "0x[0-9A-Fa-f]{1,16}"))
 _TOLD_BY_THE_WEIGHTS = frozenset({"net_arch", "lstm_hidden_size", "n_lstm_layers", "enable_critic_lstm", "shared_lstm"})
 _ONLY_FOR_A_NEW_NETWORK = frozenset({"ortho_init", "optimizer_kwargs", "normalize_images", "share_features_extractor"})
 _ONLY_FOR_STATE_DEPENDENT_EXPLORATION = frozenset({"full_std", "use_expln"})
@@ -50,6 +68,8 @@ class Facts:
 
     activation: Literal["elu", "relu", "tanh"]
     log_std_init: float
+    features: bool
+    """Whether an MLP as `PolicyConfig.features` describes stands in front of the LSTMs."""
     observation_shape: list[int] | None
     """None where the file does not tell."""
     action_low: tuple[float, ...]
@@ -68,7 +88,9 @@ def pickled_values(model: Sb3Model) -> dict[str, Value]:
     )
     return {
         "policy_class": POLICY_CLASS,
-        "policy_kwargs": _policy_kwargs(model.policy, ACTIVATIONS[model.policy.activation]),
+        "policy_kwargs": _policy_kwargs(
+            model.policy, ACTIVATIONS[model.policy.activation], _features_extractor(model.policy, model.observation_dim)
+        ),
         "observation_space": Call(BOX, (-math.inf, math.inf, (model.observation_dim,), "float32")),
         "action_space": Call(BOX, (low, high, (len(model.action_low),), "float32")),
     }
@@ -80,7 +102,7 @@ def _plain_facts(model: Sb3Model) -> dict[str, dict[str, Any]]:
     box = {":type:": _BOX_TYPES[0], "dtype": "float32"}
     return {
         "policy_class": {":type:": "<class 'abc.ABCMeta'>", "__module__": POLICY_CLASS.module},
-        "policy_kwargs": {":type:": "<class 'dict'>", **_policy_kwargs(model.policy, activation)},
+        "policy_kwargs": {":type:": "<class 'dict'>", **_policy_kwargs(model.policy, activation, _FEATURES_FACT)},
         "observation_space": {**box, "_shape": [model.observation_dim], "low_repr": "-inf", "high_repr": "inf"},
         "action_space": {
             **box,
@@ -91,7 +113,25 @@ def _plain_facts(model: Sb3Model) -> dict[str, dict[str, Any]]:
     }
 
 
-def _policy_kwargs(policy: PolicyConfig, activation: Global | str) -> dict[str, Value]:
+def _features_extractor(policy: PolicyConfig, observation_dim: int) -> Value:
+    """Return what Stable-Baselines3 calls, with the observation space as argument, to make a features extractor.
+
+    A class of ours would have to be installed wherever the file is loaded. `next(iterator, default)`, with the
+    observation space as the default that is never needed, is there already; the iterator gives copies of a module
+    without end, so that policies made from the same arguments share no weights.
+    """
+    layers: list[Value] = []
+    inputs = observation_dim
+    for width in policy.features:
+        layers += [Call(LINEAR, (inputs, width)), Call(ACTIVATIONS[policy.activation], ())]
+        inputs = width
+    module = Call(SEQUENTIAL, tuple(layers), {"features_dim": inputs})
+    # The iterator ends before a copy that equals its second argument, which a module never does.
+    copies = Call(ITER, (Call(PARTIAL, (DEEPCOPY, module)), 0))
+    return Call(PARTIAL, (NEXT, copies))
+
+
+def _policy_kwargs(policy: PolicyConfig, activation: Global | str, features_extractor: Value) -> dict[str, Value]:
     return {
         "activation_fn": activation,
         "net_arch": {"pi": list(policy.pi), "vf": list(policy.vf)},
@@ -100,6 +140,7 @@ def _policy_kwargs(policy: PolicyConfig, activation: Global | str) -> dict[str, 
         "enable_critic_lstm": policy.critic == "lstm",
         "shared_lstm": policy.critic == "shared",
         "log_std_init": float(policy.log_std_init),
+        **({"features_extractor_class": features_extractor} if policy.features else {}),
     }
 
 
@@ -149,7 +190,7 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
         raise ValueError("its policy is not sb3_contrib's own LSTM policy")
     if data.get("use_sde") not in (None, False):
         raise ValueError("it uses state-dependent exploration (use_sde), which is not supported")
-    activation, log_std_init = _policy_arguments(data.get("policy_kwargs", {}))
+    activation, log_std_init, features = _policy_arguments(data.get("policy_kwargs", {}))
     observation_space, action_space = (_box(data, f"{kind}_space") for kind in ("observation", "action"))
     native = data.get(NATIVE_KEY)
     if native is not None and not isinstance(native, dict):
@@ -157,6 +198,7 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
     return Facts(
         activation=activation,
         log_std_init=log_std_init,
+        features=features,
         observation_shape=observation_space.get("_shape"),
         action_low=_bounds(action_space, "low"),
         action_high=_bounds(action_space, "high"),
@@ -174,20 +216,26 @@ def _entry(data: Mapping[str, Any], key: str) -> dict[str, Any]:
     return entry
 
 
-def _policy_arguments(arguments: object) -> tuple[Literal["elu", "relu", "tanh"], float]:
-    """Return activation and log_std_init from the facts of `policy_kwargs`; refuse what would change the network."""
+def _policy_arguments(arguments: object) -> tuple[Literal["elu", "relu", "tanh"], float, bool]:
+    """Return activation, log_std_init and whether there are features; refuse what would change the network."""
     if not isinstance(arguments, dict):
         raise ValueError("policy_kwargs in its data is not an object")
+    features = _FEATURES_PATTERN.fullmatch(str(arguments.get("features_extractor_class"))) is not None
+    if features and arguments.get("share_features_extractor", True) is not True:
+        raise ValueError("its actor and critic do not share their features extractor, which is not supported")
     harmless = _TOLD_BY_THE_WEIGHTS | _ONLY_FOR_A_NEW_NETWORK | _ONLY_FOR_STATE_DEPENDENT_EXPLORATION
     for name, value in arguments.items():
         if name in harmless or name in (":type:", PICKLE_KEY, "activation_fn", "log_std_init"):
+            continue
+        if name == "features_extractor_class" and features:
             continue
         if name not in _ONLY_THESE_VALUES or value not in _ONLY_THESE_VALUES[name]:
             raise ValueError(f"its policy was made with {name!a:.60}, which is not supported")
     activation = arguments.get("activation_fn", "<class 'torch.nn.modules.activation.Tanh'>")
     if not isinstance(activation, str) or activation not in _ACTIVATION_FACTS:
         raise ValueError(f"its activation {activation!a:.80} is none of ELU, ReLU and Tanh")
-    return _ACTIVATION_FACTS[activation], as_float("log_std_init in its data", arguments.get("log_std_init", 0.0))
+    log_std_init = as_float("log_std_init in its data", arguments.get("log_std_init", 0.0))
+    return _ACTIVATION_FACTS[activation], log_std_init, features
 
 
 def _box(data: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -22,7 +22,16 @@ from torch import Tensor
 
 from ppo.atomic import atomic_write
 from ppo.sb3_data import decode_data, encode_data, parse_json
-from ppo.sb3_model import CheckpointError, Sb3Model, checked, checked_count, expected_shapes, infer_policy
+from ppo.sb3_model import (
+    CheckpointError,
+    Sb3Model,
+    checked,
+    checked_count,
+    expected_shapes,
+    infer_policy,
+    with_aliases,
+    without_aliases,
+)
 from ppo.stored_zip import StoredZip
 from ppo.tensor_archive import Tree, load_tensors, save_tensors
 
@@ -57,7 +66,7 @@ def _encode(model: Sb3Model) -> dict[str, bytes]:
     """Return the members of a checked `model`, in their order in the zip."""
     members = {
         "data": encode_data(model),
-        "policy.pth": save_tensors(model.parameters),
+        "policy.pth": save_tensors(with_aliases(model.parameters)),
         "policy.optimizer.pth": save_tensors(model.optimizer),
     }
     if model.native_state is not None:
@@ -127,7 +136,9 @@ def _decode(members: StoredZip) -> Sb3Model:
         if not isinstance(native_state, dict):
             raise ValueError("native_state.pt is not a dict")
     facts = decode_data(parse_json(members.read("data", MAX_DATA_BYTES)))
-    policy, observation_dim = infer_policy(parameters, facts.activation, facts.log_std_init)
+    if facts.features:
+        parameters = without_aliases(parameters)
+    policy, observation_dim = infer_policy(parameters, facts.activation, facts.log_std_init, features=facts.features)
     if facts.observation_shape not in (None, [observation_dim]):
         raise ValueError("its observations are not flat vectors of the length that the network takes")
     hyperparameters = facts.hyperparameters

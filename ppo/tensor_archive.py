@@ -28,6 +28,9 @@ MAX_DEPTH = 32
 """Deepest nesting of dicts, lists and tuples."""
 MAX_NUMEL = 2**48
 """Most numbers in a tensor."""
+MAX_SIZE_FACTOR = 3
+"""Times the size of the file that its tensors may take; Stable-Baselines3 saves a features extractor under three names
+over the same storages."""
 
 _STORAGE_TYPES = {
     "BoolStorage": torch.bool,
@@ -129,7 +132,7 @@ def load_tensors(archive: bytes) -> Tree:
         raise ValueError("it is not a torch file")
     if folder + "byteorder" in records.sizes and records.read(folder + "byteorder") != b"little":
         raise ValueError("its numbers are not little-endian")
-    reader = _PickleReader(records, folder + "data/", limit=len(archive))
+    reader = _PickleReader(records, folder + "data/", limit=MAX_SIZE_FACTOR * len(archive))
     pickle = records.read(folder + "data.pkl", MAX_PICKLE_BYTES)
     try:
         with warnings.catch_warnings():
@@ -279,7 +282,7 @@ class _PickleReader:
         values = storage.values[offset : offset + numel].clone().view(size)
         self._bytes_left -= values.nbytes
         if self._bytes_left < 0:
-            raise ValueError("its tensors add up to more than the file")
+            raise ValueError(f"its tensors add up to more than {MAX_SIZE_FACTOR} times the file")
         return values
 
 

@@ -44,12 +44,13 @@ def tiny_model(
     lstm_hidden_size: int = 16,
     pi: tuple[int, ...] = (12, 8),
     vf: tuple[int, ...] = (10,),
+    features: tuple[int, ...] = (),
     native: Mapping[str, Any] | None = None,
     native_state: Mapping[str, Any] | None = None,
 ) -> Sb3Model:
     """Return a seeded model with Adam moments from seven steps, action means that reach the bounds and native parts."""
     generator = torch.Generator().manual_seed(7)
-    config = PolicyConfig(lstm_hidden_size, n_lstm_layers, pi, vf, activation, critic, log_std_init=-0.25)
+    config = PolicyConfig(lstm_hidden_size, n_lstm_layers, pi, vf, features, activation, critic, log_std_init=-0.25)
     policy = RecurrentActorCritic(config, OBSERVATION_DIM, len(ACTION_LOW))
     parameters = {
         name: torch.randn(value.shape, generator=generator) * 0.6 for name, value in policy.state_dict().items()

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.rollout import Rollout
@@ -14,11 +14,17 @@ CRITICS: tuple[CriticKind, ...] = ("lstm", "shared", "linear")
 
 
 def small_policy(
-    critic: CriticKind = "lstm", *, layers: int = 1, observation_dim: int = 3, action_dim: int = 2, seed: int = 0
+    critic: CriticKind = "lstm",
+    *,
+    layers: int = 1,
+    features: tuple[int, ...] = (),
+    observation_dim: int = 3,
+    action_dim: int = 2,
+    seed: int = 0,
 ) -> RecurrentActorCritic:
     """A network of a few thousand parameters."""
     torch.manual_seed(seed)
-    config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=layers, pi=(8,), vf=(6,), critic=critic)
+    config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=layers, pi=(8,), vf=(6,), features=features, critic=critic)
     return RecurrentActorCritic(config, observation_dim, action_dim)
 
 
@@ -36,6 +42,10 @@ def random_rollout(policy: RecurrentActorCritic, length: int, num_envs: int, *, 
     """A rollout whose episodes end by falls and time-outs; log-probabilities and values are near the policy's own."""
     generator = torch.Generator().manual_seed(seed)
     observation_dim, action_dim = policy.lstm_actor.input_size, policy.action_net.out_features
+    if policy.config.features:
+        first = policy.features_extractor[0]
+        assert isinstance(first, nn.Linear)
+        observation_dim = first.in_features
     state = random_state(policy, num_envs, generator)
     rollout = Rollout(length, num_envs, observation_dim, action_dim, state, CPU)
     fields = rollout.fields
@@ -60,7 +70,7 @@ def step_along(policy: RecurrentActorCritic, rollout: Rollout) -> tuple[Tensor, 
     for t in range(rollout.length):
         observation, start = fields["observation"][t], fields["episode_start"][t]
         mean, _, actor, latent = policy.act(observation, actor, start)
-        features, critic = policy.critic_step(observation, critic, start, latent)
-        values.append(policy.value(features))
+        critic_latent, critic = policy.critic_step(observation, critic, start, latent)
+        values.append(policy.value(critic_latent))
         log_probs.append(torch.distributions.Normal(mean, policy.log_std.exp()).log_prob(fields["action"][t]).sum(-1))
     return torch.stack(log_probs), torch.stack(values)

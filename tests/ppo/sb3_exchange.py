@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ppo.policy import RecurrentActorCritic
 from ppo.sb3_command import main
+from ppo.sb3_model import with_aliases
 from ppo.sb3_zip import CheckpointError, Sb3Model, read_zip, write_zip
 from tests.ppo.checkpoint_models import HYPERPARAMETERS, assert_same_tree, members_of, tiny_model
 
@@ -22,6 +23,8 @@ CASES = [
     f"{critic}_{activation}_{layers}"
     for critic, activation, layers in product(("lstm", "shared", "linear"), ("elu", "relu", "tanh"), (1, 2))
 ]
+FEATURES_CASES = ["lstm_elu_2_features", "shared_tanh_1_features", "linear_relu_1_features"]
+CASES += FEATURES_CASES
 GENUINE = ["untrained", "tanh", "relu_shared", "elu_linear", "schedule", "optimizer"]
 NATIVE = {"version": 1, "list": [1, 2.5, None], "nested": {"text": "é"}}
 NATIVE_STATE = {"generator": torch.arange(16, dtype=torch.uint8)}
@@ -52,8 +55,9 @@ def exchange(folder: Path, python_path: str | None = None) -> None:
 
 
 def _our_model(case: str) -> Sb3Model:
-    critic, activation, layers = case.split("_")
-    return tiny_model(critic, activation, int(layers), native=NATIVE, native_state=NATIVE_STATE)  # type: ignore[arg-type]
+    critic, activation, layers, *features = case.split("_")
+    shape: dict[str, Any] = {"features": (9, 7), "pi": (), "vf": ()} if features else {}
+    return tiny_model(critic, activation, int(layers), native=NATIVE, native_state=NATIVE_STATE, **shape)  # type: ignore[arg-type]
 
 
 def _seen(folder: Path, name: str) -> dict[str, Any]:
@@ -91,7 +95,7 @@ class ExchangeTests:
     @pytest.mark.parametrize("case", CASES)
     def test_stable_baselines3_sees_our_model(self, exchanged: Path, case: str) -> None:
         model, seen = _our_model(case), _seen(exchanged, f"ours_{case}")
-        assert_same_tree(seen["parameters"], model.parameters)
+        assert_same_tree(seen["parameters"], with_aliases(model.parameters))
         assert model.optimizer is not None
         assert_same_adam(seen["optimizer"], model.optimizer)
         assert seen["num_timesteps"] == 123_456
@@ -117,8 +121,9 @@ class ExchangeTests:
         assert back.policy == model.policy
         assert back.native == NATIVE
         assert back.native_state is None
-        assert_same_tree(back.parameters, seen["parameters"])
-        assert not torch.equal(back.parameters["log_std"], model.parameters["log_std"])
+        assert_same_tree(with_aliases(back.parameters), seen["parameters"])
+        for name in ("log_std", *(name for name in model.parameters if name.startswith("features_extractor."))):
+            assert not torch.equal(back.parameters[name], model.parameters[name])
         assert back.optimizer is not None
         assert_same_adam(back.optimizer, seen["optimizer"])
         assert back.optimizer["state"][0]["step"] > 7
@@ -126,6 +131,14 @@ class ExchangeTests:
         assert back.action_high == pytest.approx(model.action_high, abs=1e-7)
         assert back.hyperparameters == {**HYPERPARAMETERS, "clip_range": self.clip_range}
         torch.testing.assert_close(deterministic_actions(back, exchanged), seen["actions"], rtol=0.0, atol=1e-6)
+        assert torch.equal(seen["reloaded_actions"], seen["actions"])
+
+    @pytest.mark.parametrize("case", FEATURES_CASES)
+    def test_features_extractors_share_no_weights(self, exchanged: Path, case: str) -> None:
+        # Stable-Baselines3 saves what makes them: with the weights of a policy in it, on its device, a file that was
+        # saved on a GPU would not load without one.
+        for name in (f"ours_{case}", f"resaved_{case}"):
+            assert _seen(exchanged, name)["new_features_extractor"] == {"parameters": 4, "shared": 0}
 
     @pytest.mark.parametrize("name", GENUINE)
     def test_genuine_files_are_read(self, exchanged: Path, tmp_path: Path, name: str) -> None:
@@ -163,6 +176,8 @@ class ExchangeTests:
             ("sde", "use_sde"),
             ("discrete", "not a Box"),
             ("feedforward", "not sb3_contrib's own LSTM policy"),
+            ("features", "'features_extractor_class', which is not supported"),
+            ("two_features", "do not share their features extractor"),
         ],
     )
     def test_what_cannot_be_represented_is_refused(self, exchanged: Path, name: str, reason: str) -> None:

@@ -50,6 +50,8 @@ def main(folder: Path) -> None:
     """Do everything described above."""
     torch.set_num_threads(1)
     inputs = torch.load(folder / "inputs.pt", weights_only=True)
+    # A file may not need our packages where it is loaded.
+    sys.modules |= dict.fromkeys(("ppo", "biped"))  # type: ignore[arg-type]
     for path in sorted(folder.glob("ours_*.zip")):
         model = RecurrentPPO.load(path, device="cpu")
         torch.save(look(model, inputs), path.with_suffix(".pt"))
@@ -61,13 +63,16 @@ def main(folder: Path) -> None:
         save(make(), folder / f"genuine_{name}.zip", inputs)
     for name, make in NOT_OURS.items():
         make().save(folder / f"foreign_{name}.zip")
+    arguments = RecurrentPPO.load(folder / "ours_lstm_elu_2_features.zip", device="cpu").policy_kwargs
+    _make(0, policy_kwargs={**arguments, "share_features_extractor": False}).save(folder / "foreign_two_features.zip")
     (folder / "version.txt").write_text(stable_baselines3.__version__)
 
 
 def save(model: Any, path: Path, inputs: dict[str, torch.Tensor]) -> None:  # noqa: ANN401
     """Save a model the genuine way and what it holds beside it."""
     model.save(path)
-    torch.save(look(model, inputs), path.with_suffix(".pt"))
+    again = look(RecurrentPPO.load(path, device="cpu"), inputs)
+    torch.save({**look(model, inputs), "reloaded_actions": again["actions"]}, path.with_suffix(".pt"))
 
 
 def look(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:  # noqa: ANN401
@@ -79,7 +84,12 @@ def look(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:  # noqa
     names = (
         "n_steps batch_size n_epochs gamma gae_lambda ent_coef vf_coef max_grad_norm normalize_advantage target_kl seed"
     )
+    new, used = model.policy.make_features_extractor(), set(model.policy.parameters())
     return {
+        "new_features_extractor": {
+            "parameters": len(list(new.parameters())),
+            "shared": len(used.intersection(new.parameters())),
+        },
         "parameters": dict(model.policy.state_dict()),
         "optimizer": model.policy.optimizer.state_dict(),
         "activation": model.policy.activation_fn.__name__,
@@ -94,6 +104,15 @@ def look(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:  # noqa
         "hyperparameters": {name: getattr(model, name) for name in names.split()},
         "actions": torch.stack(actions),
     }
+
+
+class Extractor(nn.Sequential):
+    """A features extractor that only its source tells about."""
+
+    def __init__(self, space: gymnasium.spaces.Box) -> None:
+        """Make it as small as ours could be."""
+        super().__init__(nn.Linear(space.shape[0], 4), nn.Tanh())
+        self.features_dim = 4
 
 
 def _make(steps: int, num_envs: int = 1, action_space: gymnasium.Space[Any] = ACTION_SPACE, **arguments: Any) -> Any:  # noqa: ANN401
@@ -127,6 +146,7 @@ NOT_OURS: dict[str, Callable[[], Any]] = {
     "amsgrad": lambda: _make(40, policy_kwargs=_kwargs(optimizer_kwargs={"amsgrad": True})),
     "sde": lambda: _make(0, use_sde=True, policy_kwargs=_kwargs()),
     "discrete": lambda: _make(0, action_space=gymnasium.spaces.Discrete(3), policy_kwargs=_kwargs()),
+    "features": lambda: _make(0, policy_kwargs=_kwargs(features_extractor_class=Extractor)),
     "feedforward": lambda: stable_baselines3.PPO("MlpPolicy", TinyEnv(), device="cpu"),
 }
 """Models that hold something which an LSTM policy here does not have."""

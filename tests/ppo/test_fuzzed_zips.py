@@ -37,9 +37,8 @@ def path(tmp_path: Path) -> Path:
     """A whole checkpoint."""
     path = tmp_path / "model.zip"
     native_state = {"x": [torch.ones(3), "text", 1.5]}
-    write_zip(
-        path, tiny_model("shared", lstm_hidden_size=2, pi=(3,), vf=(), native={"a": [1]}, native_state=native_state)
-    )
+    sizes: dict[str, Any] = {"lstm_hidden_size": 2, "pi": (3,), "vf": (), "features": (2,)}
+    write_zip(path, tiny_model("shared", native={"a": [1]}, native_state=native_state, **sizes))
     return path
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ppo.sb3_zip import CheckpointError, read_num_timesteps, read_zip, write_zip
-from ppo.tensor_archive import save_tensors
+from ppo.tensor_archive import load_tensors, save_tensors
 from tests.ppo.checkpoint_models import assert_refused, change_data, members_of, tiny_model, torch_file, zip_bytes
 
 
@@ -234,6 +234,60 @@ def test_hostile_json_is_refused(path: Path, data: bytes, reason: str) -> None:
 def test_wrong_facts_are_refused(path: Path, key: str, value: object, reason: str) -> None:
     change_data(path, lambda data: data.update({key: value}))
     assert_refused(path, reason)
+
+
+@pytest.fixture
+def with_features(tmp_path: Path) -> Path:
+    """A whole checkpoint with an MLP in front of the LSTMs."""
+    path = tmp_path / "features.zip"
+    write_zip(path, tiny_model(lstm_hidden_size=4, features=(6, 3)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"share_features_extractor": False}, "do not share their features extractor"),
+        ({"features_extractor_kwargs": {"x": 1}}, "'features_extractor_kwargs'"),
+        ({"features_extractor_class": "functools.partial(<built-in function next>)"}, "'features_extractor_class'"),
+        ({"features_extractor_class": ["a"]}, "'features_extractor_class'"),
+        (
+            {"features_extractor_class": "<class 'stable_baselines3.common.torch_layers.FlattenExtractor'>"},
+            "flat vectors",
+        ),
+    ],
+)
+def test_wrong_facts_of_features_are_refused(with_features: Path, facts: dict[str, object], reason: str) -> None:
+    change_data(with_features, lambda data: data["policy_kwargs"].update(facts))
+    assert_refused(with_features, reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("pi_features_extractor.2.bias"), "'pi_features_extractor.2.bias' is missing"),
+        (lambda state: state.pop("features_extractor.0.bias"), "'pi_features_extractor.0.bias' does not belong"),
+        (lambda state: state["vf_features_extractor.0.bias"].add_(1.0), "not equal to the one"),
+        (lambda state: state.update({"vf_features_extractor.0.bias": torch.zeros(5)}), "not equal to the one"),
+        (lambda state: state.update({"vf_features_extractor.0.bias": torch.zeros(6).double()}), "not equal to the one"),
+        (lambda state: state.update({"pi_features_extractor.4.bias": torch.zeros(1)}), "does not belong"),
+        (
+            lambda state: [state.pop(name) for name in list(state) if "features_extractor" in name],
+            "no parameter features_extractor.0.weight",
+        ),
+        (
+            lambda state: [state.update({name: torch.zeros(0)}) for name in list(state) if "extractor.2.bias" in name],
+            "at least one unit",
+        ),
+    ],
+)
+def test_wrong_weights_of_features_are_refused(
+    with_features: Path, change: Callable[[dict[str, torch.Tensor]], object], reason: str
+) -> None:
+    state = load_tensors(members_of(with_features)["policy.pth"])
+    change(state)
+    with_features.write_bytes(zip_bytes({**members_of(with_features), "policy.pth": save_tensors(state)}))
+    assert_refused(with_features, reason)
 
 
 @pytest.mark.parametrize(

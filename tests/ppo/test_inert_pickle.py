@@ -5,8 +5,25 @@ import pickle
 import struct
 
 import pytest
+import torch
 
-from ppo.inert_pickle import ACTIVATIONS, ARRAY, BOX, POLICY_CLASS, Call, Global, Value, dumps, why_not_inert
+from ppo.inert_pickle import (
+    ACTIVATIONS,
+    ARRAY,
+    BOX,
+    DEEPCOPY,
+    ITER,
+    LINEAR,
+    NEXT,
+    PARTIAL,
+    POLICY_CLASS,
+    SEQUENTIAL,
+    Call,
+    Global,
+    Value,
+    dumps,
+    why_not_inert,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +61,31 @@ from ppo.inert_pickle import ACTIVATIONS, ARRAY, BOX, POLICY_CLASS, Call, Global
 def test_bytes_are_these(value: Value, golden: bytes) -> None:
     assert dumps(value) == golden
     assert why_not_inert(golden) is None
+
+
+def test_attributes_are_set_on_the_result_of_a_call() -> None:
+    module = Call(SEQUENTIAL, (Call(LINEAR, (3, 2)), Call(ACTIVATIONS["tanh"], ())), {"features_dim": 2})
+    golden = (
+        b"\x80\x04\x8c\x08torch.nn\x8c\x0aSequential\x93("
+        b"\x8c\x08torch.nn\x8c\x06Linear\x93(J\3\0\0\0J\2\0\0\0tR"
+        b"\x8c\x08torch.nn\x8c\x04Tanh\x93(tRtR"
+        b"(\x8c\x0cfeatures_dimJ\2\0\0\0db."
+    )
+    assert dumps(module) == golden
+    made = pickle.loads(golden)
+    assert isinstance(made, torch.nn.Sequential)
+    assert [str(layer) for layer in made] == ["Linear(in_features=3, out_features=2, bias=True)", "Tanh()"]
+    assert made.features_dim == 2
+
+
+@pytest.mark.parametrize("name", [SEQUENTIAL, LINEAR, PARTIAL, DEEPCOPY, ITER, NEXT], ids=lambda name: name.name)
+def test_what_builds_the_features_extractor_is_not_inert_elsewhere(name: Global) -> None:
+    assert f"imports '{name.module}.{name.name}'" in (why_not_inert(dumps(Call(name, ()))) or "")
+
+
+def test_setting_attributes_is_not_inert() -> None:
+    pickled = dumps(Call(BOX, (-1.0, 1.0, (3,), "float32"), {"shape": 5}))
+    assert why_not_inert(pickled) == "it has the instruction BUILD"
 
 
 def test_python_reads_plain_values_back() -> None:

@@ -8,13 +8,16 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+import tyro
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from torch import nn
 
 from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import find_segments
+from ppo.sb3_model import with_aliases
 from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, random_state, small_policy, step_along
+from tests.ppo.sb3_extractor import extractor_arguments
 
 ActivationName: TypeAlias = Literal["elu", "relu", "tanh"]
 ACTIVATION_NAMES: tuple[ActivationName, ...] = ("elu", "relu", "tanh")
@@ -34,10 +37,18 @@ MLP_AND_HEADS = [
 ]
 
 
-def lstm_parameters(name: str) -> list[tuple[str, tuple[int, ...]]]:
+FEATURES = [
+    ("features_extractor.0.weight", (9, 3)),
+    ("features_extractor.0.bias", (9,)),
+    ("features_extractor.2.weight", (5, 9)),
+    ("features_extractor.2.bias", (5,)),
+]
+
+
+def lstm_parameters(name: str, inputs: int) -> list[tuple[str, tuple[int, ...]]]:
     return [
         (f"{name}.{kind}_l{layer}", shape)
-        for layer, inputs in ((0, 3), (1, 8))
+        for layer, inputs in ((0, inputs), (1, 8))
         for kind, shape in (
             ("weight_ih", (32, inputs)),
             ("weight_hh", (32, 8)),
@@ -47,11 +58,10 @@ def lstm_parameters(name: str) -> list[tuple[str, tuple[int, ...]]]:
     ]
 
 
-CRITIC_PARAMETERS = {
-    "lstm": lstm_parameters("lstm_critic"),
-    "shared": [],
-    "linear": [("critic.weight", (8, 3)), ("critic.bias", (8,))],
-}
+def critic_parameters(critic: CriticKind, inputs: int) -> list[tuple[str, tuple[int, ...]]]:
+    if critic == "lstm":
+        return lstm_parameters("lstm_critic", inputs)
+    return [("critic.weight", (8, inputs)), ("critic.bias", (8,))] if critic == "linear" else []
 
 
 class StillEnv(gymnasium.Env):
@@ -77,6 +87,7 @@ def sb3_model(config: PolicyConfig, seed: int) -> RecurrentPPO:
             "enable_critic_lstm": config.critic == "lstm",
             "shared_lstm": config.critic == "shared",
             "log_std_init": config.log_std_init,
+            **extractor_arguments(config),
         },
     )
 
@@ -85,7 +96,17 @@ def sb3_model(config: PolicyConfig, seed: int) -> RecurrentPPO:
 def test_names_order_and_shapes(critic: CriticKind) -> None:
     config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(10, 7), vf=(6,), critic=critic)
     policy = RecurrentActorCritic(config, 3, 2)
-    expected = [*MLP_AND_HEADS, *lstm_parameters("lstm_actor"), *CRITIC_PARAMETERS[critic]]
+    expected = [*MLP_AND_HEADS, *lstm_parameters("lstm_actor", 3), *critic_parameters(critic, 3)]
+    assert [(name, tuple(value.shape)) for name, value in policy.state_dict().items()] == expected
+    assert [name for name, _ in policy.named_parameters()] == [name for name, _ in expected]
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_names_order_and_shapes_with_an_mlp_in_front(critic: CriticKind) -> None:
+    config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(10, 7), vf=(6,), features=(9, 5), critic=critic)
+    policy = RecurrentActorCritic(config, 3, 2)
+    expected = [MLP_AND_HEADS[0], *FEATURES, *MLP_AND_HEADS[1:]]
+    expected += [*lstm_parameters("lstm_actor", 5), *critic_parameters(critic, 5)]
     assert [(name, tuple(value.shape)) for name, value in policy.state_dict().items()] == expected
     assert [name for name, _ in policy.named_parameters()] == [name for name, _ in expected]
 
@@ -98,12 +119,16 @@ def test_default_network_has_the_size_of_the_reference() -> None:
 
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
-def test_same_seed_gives_the_weights_of_sb3_bit_for_bit(critic: CriticKind, activation: ActivationName) -> None:
+@pytest.mark.parametrize("features", [(), (9, 5)])
+def test_same_seed_gives_the_weights_of_sb3_bit_for_bit(
+    critic: CriticKind, activation: ActivationName, features: tuple[int, ...]
+) -> None:
     config = PolicyConfig(
         lstm_hidden_size=8,
         n_lstm_layers=2,
         pi=(10, 7),
         vf=(6,),
+        features=features,
         activation=activation,
         critic=critic,
         log_std_init=-0.7,
@@ -112,19 +137,23 @@ def test_same_seed_gives_the_weights_of_sb3_bit_for_bit(critic: CriticKind, acti
     torch.manual_seed(7)
     ours = RecurrentActorCritic(config, 3, 2)
     expected = theirs.state_dict()
-    assert list(ours.state_dict()) == list(expected)
+    assert list(with_aliases(ours.state_dict())) == list(expected)
     assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
     for name, value in ours.state_dict().items():
         assert torch.equal(value, expected[name]), name
     kinds = [type(layer) for layer in ours.mlp_extractor.policy_net]
     assert kinds == [type(layer) for layer in theirs.mlp_extractor.policy_net]
     assert kinds == [nn.Linear, ACTIVATIONS[activation]] * 2
+    assert [type(layer) for layer in ours.features_extractor] == kinds[: 2 * len(features)]
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("critic", CRITICS)
-def test_acting_step_by_step_equals_evaluating_the_sequence(critic: CriticKind, layers: int) -> None:
-    policy = small_policy(critic, layers=layers)
+@pytest.mark.parametrize("features", [(), (9, 5)])
+def test_acting_step_by_step_equals_evaluating_the_sequence(
+    critic: CriticKind, layers: int, features: tuple[int, ...]
+) -> None:
+    policy = small_policy(critic, layers=layers, features=features)
     rollout = random_rollout(policy, 9, 6)
     fields = rollout.fields
     segments = find_segments(fields["episode_start"])
@@ -139,8 +168,9 @@ def test_acting_step_by_step_equals_evaluating_the_sequence(critic: CriticKind, 
 
 
 @pytest.mark.parametrize("critic", CRITICS)
-def test_one_step_equals_sb3(critic: CriticKind) -> None:
-    config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(10, 7), vf=(6,), critic=critic)
+@pytest.mark.parametrize("features", [(), (9, 5)])
+def test_one_step_equals_sb3(critic: CriticKind, features: tuple[int, ...]) -> None:
+    config = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(10, 7), vf=(6,), features=features, critic=critic)
     theirs = sb3_model(config, seed=1).policy
     torch.manual_seed(1)
     ours = RecurrentActorCritic(config, 3, 2)
@@ -152,10 +182,10 @@ def test_one_step_equals_sb3(critic: CriticKind) -> None:
     with torch.no_grad():
         mean, value, log_prob, after = theirs(observation, RNNStates(state.actor, vf_state), start.float(), True)
         action, our_log_prob, actor_state, latent = ours.act(observation, state.actor, start)
-        features, _ = ours.critic_step(observation, state.critic, start, latent)
+        critic_latent, _ = ours.critic_step(observation, state.critic, start, latent)
     assert torch.equal(action, mean)
     assert torch.equal(our_log_prob, log_prob)
-    assert torch.equal(ours.value(features), value.squeeze(1))
+    assert torch.equal(ours.value(critic_latent), value.squeeze(1))
     assert torch.equal(actor_state[0], after.pi[0])
     assert torch.equal(actor_state[1], after.pi[1])
 
@@ -209,6 +239,23 @@ def test_value_loss_never_reaches_the_actor(critic: CriticKind, own: set[str]) -
     assert not any(name.startswith("mlp_extractor.policy_net") for name in touched)
 
 
+@pytest.mark.parametrize(("critic", "reached"), [("lstm", True), ("shared", False), ("linear", True)])
+def test_both_losses_reach_the_mlp_in_front(critic: CriticKind, reached: bool) -> None:
+    """Only the critic that shares the actor's LSTM is cut off, as in SB3."""
+    policy = small_policy(critic, features=(9, 5))
+    rollout = random_rollout(policy, 5, 3)
+    fields = rollout.fields
+    segments = find_segments(fields["episode_start"])
+    evaluation = policy.evaluate(
+        fields["observation"], rollout.start_state, fields["episode_start"], fields["action"], segments
+    )
+    weights = list(policy.features_extractor.parameters())
+    assert len(weights) == 4
+    for loss, reaches in ((evaluation.log_prob, True), (evaluation.value, reached)):
+        gradients = torch.autograd.grad(loss.sum(), weights, retain_graph=True, allow_unused=True)
+        assert all((gradient is not None and bool(gradient.any())) == reaches for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -216,11 +263,17 @@ def test_value_loss_never_reaches_the_actor(critic: CriticKind, own: set[str]) -
         lambda: PolicyConfig(n_lstm_layers=0),
         lambda: PolicyConfig(pi=(8, 0)),
         lambda: PolicyConfig(vf=(0,)),
+        lambda: PolicyConfig(features=(8, 0)),
     ],
 )
 def test_empty_layers_are_refused(make: Callable[[], PolicyConfig]) -> None:
     with pytest.raises(ValueError, match="at least one unit"):
         make()
+
+
+def test_flags_without_numbers_leave_the_mlps_behind_the_lstms_out() -> None:
+    config = tyro.cli(PolicyConfig, args=["--features", "512", "256", "128", "--pi", "--vf"])
+    assert config == PolicyConfig(features=(512, 256, 128), pi=(), vf=())
 
 
 def test_network_without_mlps_is_sb3s() -> None:

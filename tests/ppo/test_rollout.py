@@ -34,7 +34,8 @@ def value_of_history(policy: RecurrentActorCritic, rollout: Rollout, t: int, n: 
     """Value of what environment `n` has seen from its episode's beginning to step `t`, and of `after` if given."""
     starts = [s for s in range(t + 1) if rollout.fields["episode_start"][s, n]]
     history = list(rollout.fields["observation"][(starts or [0])[-1] : t + 1, n])
-    sequence = torch.stack([*history, after] if after is not None else history).unsqueeze(1)
+    seen = torch.stack([*history, after] if after is not None else history)
+    sequence = policy.features_extractor(seen).unsqueeze(1)
     if policy.config.critic == "linear":
         assert policy.critic is not None
         latent = policy.critic(sequence[-1, 0])
@@ -64,11 +65,13 @@ def scripted_rollout(policy: RecurrentActorCritic) -> Rollout:
     return rollout
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("layers", "features"), [(1, ()), (2, ()), (1, (9, 5))])
 @pytest.mark.parametrize("critic", CRITICS)
 @torch.no_grad()
-def test_critic_pass_equals_the_value_of_each_history(critic: CriticKind, layers: int) -> None:
-    policy = small_policy(critic, layers=layers)
+def test_critic_pass_equals_the_value_of_each_history(
+    critic: CriticKind, layers: int, features: tuple[int, ...]
+) -> None:
+    policy = small_policy(critic, layers=layers, features=features)
     rollout = scripted_rollout(policy)
     fields = rollout.fields
     last_observation = torch.randn(5, 3, generator=torch.Generator().manual_seed(9))

@@ -1,6 +1,8 @@
 """The command line that looks into checkpoints and exports them."""
 
+import base64
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +50,67 @@ def test_inspect_of_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "Verdict: safe to load",
     ):
         assert line in shown
+
+
+def test_inspect_vouches_for_an_mlp_in_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.zip"
+    write_zip(path, tiny_model("linear", features=(12, 8), pi=(), vf=()))
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "observation  5 numbers, through an MLP of 12, 8 in front of actor and critic" in shown
+    assert "data: policy_kwargs      inert" in shown
+    assert "Verdict: safe to load" in shown
+
+
+def _repickle(change: Callable[[bytes], bytes]) -> Callable[[dict[str, Any]], None]:
+    def apply(data: dict[str, Any]) -> None:
+        kwargs = data["policy_kwargs"]
+        before = base64.b64decode(kwargs[":serialized:"])
+        after = change(before)
+        assert after != before
+        pickle.loads(after)
+        kwargs[":serialized:"] = base64.b64encode(after).decode()
+
+    return apply
+
+
+def _copy_the_pickle(data: dict[str, Any]) -> None:
+    data["lr_schedule"] = {":serialized:": data["policy_kwargs"][":serialized:"]}
+
+
+def _more_attributes(pickled: bytes) -> bytes:
+    return pickled.replace(
+        b"\x8c\x0cfeatures_dim", b"\x8c\x07forward\x8c\x04copy\x8c\x08deepcopy\x93\x8c\x0cfeatures_dim"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_repickle(lambda old: old.replace(b"(J\5\0\0\0J\x0c", b"(J\5\0\0\0J\x0d")), "policy_kwargs      NOT PROVEN"),
+        (
+            _repickle(lambda old: old.replace(b"ELU", b"SiLU").replace(b"\x8c\3SiLU", b"\x8c\4SiLU")),
+            "policy_kwargs      NOT PROVEN",
+        ),
+        (
+            _repickle(lambda old: old.replace(b"\x8c\x04copy\x8c\x08deepcopy", b"\x8c\x02os\x8c\x06system")),
+            "policy_kwargs      NOT PROVEN",
+        ),
+        (_repickle(_more_attributes), "policy_kwargs      NOT PROVEN"),
+        (_copy_the_pickle, "lr_schedule        NOT PROVEN: it imports 'functools.partial'"),
+    ],
+    ids=["width", "activation", "import", "attribute", "place"],
+)
+def test_inspect_warns_of_any_other_features_extractor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], None], problem: str
+) -> None:
+    path = tmp_path / "m.zip"
+    write_zip(path, tiny_model(features=(12, 8)))
+    change_data(path, change)
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert problem in shown
+    assert "Verdict: not proven safe" in shown
 
 
 def _evil_entry(data: dict[str, Any]) -> None:

@@ -25,8 +25,10 @@ from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision
+from ppo.sb3_model import without_aliases
 from ppo.update import PPOConfig, explained_variance, make_optimizer, update
 from tests.ppo.rollouts import CPU
+from tests.ppo.sb3_extractor import extractor_arguments
 
 T, N, D, A, H = 8, 4, 3, 2, 16
 WARM_UPDATES, COMPARED_UPDATES = 2, 3
@@ -109,6 +111,7 @@ CASES = [
     Case("shared LSTM", replace(POLICY, critic="shared"), PPO),
     Case("shared LSTM, two layers", replace(POLICY, critic="shared", n_lstm_layers=2), PPO),
     Case("linear critic", replace(POLICY, critic="linear"), PPO),
+    Case("MLP in front", replace(POLICY, features=(12, 10), pi=(), vf=()), PPO),
     Case("value clipping", POLICY, replace(PPO, clip_range_vf=0.1)),
     Case("small gradient norm", POLICY, replace(PPO, max_grad_norm=0.05)),
     Case("raw advantages", POLICY, replace(PPO, normalize_advantage=False, ent_coef=0.0, vf_coef=0.5)),
@@ -143,6 +146,7 @@ def sb3_model(policy: PolicyConfig, config: PPOConfig) -> RecurrentPPO:
             "enable_critic_lstm": policy.critic == "lstm",
             "shared_lstm": policy.critic == "shared",
             "log_std_init": policy.log_std_init,
+            **extractor_arguments(policy),
         },
     )
     _, callback = model._setup_learn(10**6, None)
@@ -219,7 +223,7 @@ def test_updates_equal_those_of_sb3(case: Case, monkeypatch: pytest.MonkeyPatch)
         model.train()
 
     policy = RecurrentActorCritic(case.policy, D, A)
-    policy.load_state_dict(model.policy.state_dict())
+    policy.load_state_dict(without_aliases(model.policy.state_dict()))
     optimizer = make_optimizer(policy, config.learning_rate)
     adam = copy.deepcopy(model.policy.optimizer.state_dict())
     adam["param_groups"][0] |= {"fused": True, "foreach": None}

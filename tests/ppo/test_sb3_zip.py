@@ -1,5 +1,6 @@
 """The checkpoint format: round trips, determinism, and what is refused when writing."""
 
+import base64
 import dataclasses
 import json
 import subprocess
@@ -15,6 +16,7 @@ import torch
 
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.sb3_zip import CheckpointError, Sb3Model, expected_shapes, read_num_timesteps, read_zip, write_zip
+from ppo.tensor_archive import load_tensors
 from tests.ppo.checkpoint_models import assert_same_model, members_of, tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -37,16 +39,50 @@ def test_round_trip_is_exact(
     assert read_num_timesteps(tmp_path / "m.zip") == 123_456
 
 
-@pytest.mark.parametrize(("pi", "vf"), [((), ()), ((4,), ()), ((), (3, 3, 3, 3))])
-def test_round_trip_of_unusual_networks(tmp_path: Path, pi: tuple[int, ...], vf: tuple[int, ...]) -> None:
-    model = tiny_model(pi=pi, vf=vf, lstm_hidden_size=1)
+@pytest.mark.parametrize(
+    ("pi", "vf", "features"),
+    [((), (), ()), ((4,), (), ()), ((), (3, 3, 3, 3), ()), ((), (), (9, 6, 4)), ((4,), (), (5,)), ((), (), (1,))],
+)
+@pytest.mark.parametrize("critic", ["lstm", "shared", "linear"])
+def test_round_trip_of_unusual_networks(
+    tmp_path: Path,
+    critic: Literal["lstm", "shared", "linear"],
+    pi: tuple[int, ...],
+    vf: tuple[int, ...],
+    features: tuple[int, ...],
+) -> None:
+    model = tiny_model(critic, pi=pi, vf=vf, features=features, lstm_hidden_size=1)
     write_zip(tmp_path / "m.zip", model)
     assert_same_model(read_zip(tmp_path / "m.zip"), model)
 
 
+def test_mlp_in_front_has_three_names(tmp_path: Path) -> None:
+    model = tiny_model(features=(6, 4))
+    write_zip(tmp_path / "m.zip", model)
+    written = load_tensors(members_of(tmp_path / "m.zip")["policy.pth"])
+    layers = [f"features_extractor.{index}.{kind}" for index in (0, 2) for kind in ("weight", "bias")]
+    aliases = [f"{prefix}_{name}" for prefix in ("pi", "vf") for name in layers]
+    assert list(written) == ["log_std", *layers, *aliases, *list(model.parameters)[5:]]
+    for name in layers:
+        assert torch.equal(written[f"pi_{name}"], model.parameters[name])
+        assert torch.equal(written[f"vf_{name}"], model.parameters[name])
+
+
+def test_without_an_mlp_in_front_nothing_tells_of_one(tmp_path: Path) -> None:
+    model = tiny_model()
+    write_zip(tmp_path / "m.zip", model)
+    members = members_of(tmp_path / "m.zip")
+    assert list(load_tensors(members["policy.pth"])) == list(model.parameters)
+    assert b"features" not in base64.b64decode(json.loads(members["data"])["policy_kwargs"][":serialized:"])
+    assert b"features" not in members["data"]
+
+
 @pytest.mark.parametrize("critic", ["lstm", "shared", "linear"])
-def test_expected_shapes_are_those_of_the_policy(critic: Literal["lstm", "shared", "linear"]) -> None:
-    config = PolicyConfig(8, 2, (6, 5), (4,), critic=critic)
+@pytest.mark.parametrize("features", [(), (9, 3)])
+def test_expected_shapes_are_those_of_the_policy(
+    critic: Literal["lstm", "shared", "linear"], features: tuple[int, ...]
+) -> None:
+    config = PolicyConfig(8, 2, (6, 5), (4,), features, critic=critic)
     state = RecurrentActorCritic(config, 7, 3).state_dict()
     shapes = expected_shapes(config, 7, 3)
     assert list(shapes.items()) == [(name, tuple(value.shape)) for name, value in state.items()]

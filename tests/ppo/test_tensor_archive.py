@@ -198,8 +198,10 @@ def test_tensors_may_not_multiply_a_shared_storage() -> None:
     with pytest.raises(ValueError, match="repeats an object"):
         load_tensors(many)
     storage = torch.zeros(100_000)
-    with pytest.raises(ValueError, match="more than the file"):
-        load_tensors(_torch_bytes([storage.view(-1) for _ in range(3)]))
+    three = load_tensors(_torch_bytes([storage.view(-1) for _ in range(3)]))
+    assert len({tensor.data_ptr() for tensor in three}) == 3
+    with pytest.raises(ValueError, match="more than 3 times the file"):
+        load_tensors(_torch_bytes([storage.view(-1) for _ in range(4)]))
 
 
 @pytest.mark.parametrize(
