@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+USER_ENVIRONMENT = dict(os.environ)
+"""As it was when the tests were collected: Genesis, once it runs in this process, leaves variables of its own."""
 
 
 def run_program(
@@ -16,7 +18,7 @@ def run_program(
     return subprocess.run(
         command_line(*arguments),
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env={**USER_ENVIRONMENT, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

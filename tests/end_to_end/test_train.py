@@ -1,6 +1,5 @@
 """Training, continuing, interrupting and playing on the real simulator, as a user does it."""
 
-import os
 import pickle
 import re
 import shutil
@@ -18,7 +17,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from ppo.sb3_zip import read_zip
-from tests.end_to_end.command import assert_one_line_error, command_line, run_program
+from tests.end_to_end.command import USER_ENVIRONMENT, assert_one_line_error, command_line, run_program
 
 pytestmark = pytest.mark.genesis
 
@@ -155,7 +154,7 @@ def long_run(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**USER_ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
     )
     yield process
     process.kill()
