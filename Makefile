@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 train: setup ## train with PRESET (cpu, or gpu where there is one) and render a video of the result
 	$(VENV)/bin/python train.py --preset $(PRESET) --exp-name $(EXP_NAME)
-	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 8 --video $(VIDEO)
+	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 5 --video $(VIDEO)
 	@echo 'See more:  $(VENV)/bin/python play.py --exp-name $(EXP_NAME)'
 
 play: setup ## show the newest checkpoint
