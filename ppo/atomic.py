@@ -1,11 +1,17 @@
 """Writing a file so that a reader sees the whole old one or the whole new one, never a part."""
 
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+TEMPORARY_NAME = re.compile(r"\.[0-9a-f]{16}\.tmp")
+ABANDONED_SECONDS = 3600.0
+"""A temporary file not written to for so long is nobody's any more: its process was killed."""
 
 
 @contextmanager
@@ -37,6 +43,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of killed processes, and none that another process may still be writing.
+
+    Never raises: what cannot be removed stays, hidden and harmless.
+    """
+    latest = time.time() - ABANDONED_SECONDS
+    with suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            if TEMPORARY_NAME.fullmatch(path.name) and path.stat().st_mtime < latest:
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

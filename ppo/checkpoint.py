@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from ppo.atomic import remove_abandoned
 from ppo.sb3_model import CheckpointError, Sb3Model
 from ppo.sb3_zip import read_num_timesteps, read_zip, write_zip
 
@@ -36,6 +37,8 @@ class CheckpointFolder:
     def save(self, name: str, model: Sb3Model) -> Path | None:
         """Write `<name>.zip`. A full disk or a lost folder is reported; training goes on and older files stay."""
         path = self.folder / f"{name}.zip"
+        # Before writing, as they may be what fills the disk.
+        remove_abandoned(self.folder)
         try:
             write_zip(path, model)
         except (OSError, CheckpointError) as error:
@@ -44,27 +47,32 @@ class CheckpointFolder:
             return None
         self.newest = path
         self.saved(path)
-        self._prune()
+        self._prune(model.num_timesteps)
         return path
 
-    def _prune(self) -> None:
+    def _prune(self, num_timesteps: int) -> None:
+        """Remove all but the last `keep` periodic checkpoints up to `num_timesteps`.
+
+        Those beyond are files that could not be read when this run continued from an earlier one. Counted in, they
+        would push out what was just saved.
+        """
         if self.keep is None:
             return
-        for path in periodic_checkpoints(self.folder, self.prefix)[: -self.keep]:
+        periodic = periodic_checkpoints(self.folder, self.prefix)
+        for path in [path for steps, path in periodic if steps <= num_timesteps][: -self.keep]:
             try:
                 path.unlink()
             except OSError as error:
                 self.warn(f"{path} could not be removed: {error.strerror}")
 
 
-def periodic_checkpoints(folder: Path, prefix: str) -> list[Path]:
-    """Checkpoints named by step number, oldest first."""
-    found = [
+def periodic_checkpoints(folder: Path, prefix: str) -> list[tuple[int, Path]]:
+    """Step numbers and paths of the checkpoints named by step number, oldest first."""
+    return sorted(
         (int(match.group(1)), path)
         for path in folder.glob(f"{prefix}_*_steps.zip")
         if (match := STEPS_PATTERN.search(path.name))
-    ]
-    return [path for _, path in sorted(found)]
+    )
 
 
 def newest_checkpoint(folder: Path, prefix: str, warn: Callable[[str], None]) -> tuple[Path, Sb3Model]:
@@ -76,7 +84,8 @@ def newest_checkpoint(folder: Path, prefix: str, warn: Callable[[str], None]) ->
         CheckpointError: the folder holds no readable model.
     """
     # At equal steps the later in this list wins: an interrupted model may lack the state of its environments.
-    candidates = [folder / "model_interrupted.zip", *periodic_checkpoints(folder, prefix), folder / "model_final.zip"]
+    periodic = [path for _, path in periodic_checkpoints(folder, prefix)]
+    candidates = [folder / "model_interrupted.zip", *periodic, folder / "model_final.zip"]
     ranked: list[tuple[int, int, Path]] = []
     for order, path in enumerate(candidates):
         if not path.exists():
