@@ -232,7 +232,7 @@ def terminate_during_last_save(folder: Path, repetitions: int) -> Result:
         lost,
         unreadable,
         resumed,
-        f"{_show(exits)}; model_final.zip saved in {finals} of {repetitions}, else the newest periodic one stays",
+        f"{_show(exits)}; model_final.zip saved in {finals} of {repetitions}",
     )
 
 

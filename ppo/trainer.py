@@ -117,16 +117,18 @@ class Trainer:
         """
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._train()
-        except BaseException:
-            if self.n_updates:
-                # The other processes may be gone or elsewhere, so nothing is asked of them here.
-                self._write("model_interrupted", [])
-            raise
+            try:
+                self._train()
+            except BaseException:
+                if self.n_updates:
+                    # The other processes may be gone or elsewhere, so nothing is asked of them here.
+                    self._write("model_interrupted", [])
+                raise
+            # A signal that comes now must not end the process before the model is on the disk.
+            self.save("model_final" if self.signal is None else "model_interrupted")
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        self.save("model_final" if self.signal is None else "model_interrupted")
         return self.signal
 
     def _train(self) -> None:
@@ -348,7 +350,7 @@ class Trainer:
             self.optimizer.load_state_dict({"state": model.optimizer["state"], "param_groups": [group]})
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
         native, state = model.native or {}, model.native_state
-        if state is None:
+        if state is None or not {"learning_rate", "best_return", "processes"} <= state.keys():
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.best_return = float(state["best_return"])

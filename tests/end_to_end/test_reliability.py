@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,6 @@ from benchmarks import fault_numbers, reliability
 from benchmarks.fault_disk import damage_newest, disk_fault, folder_gone, full_disk, small_disk, write_cut_short
 from benchmarks.fault_harness import Result, survey
 from benchmarks.fault_processes import kill_at_random_moments, terminate_while_saving
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
 
 
 def check(result: Result) -> None:
