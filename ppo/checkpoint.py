@@ -76,7 +76,7 @@ def periodic_checkpoints(folder: Path, prefix: str) -> list[tuple[int, Path]]:
 
 
 def newest_checkpoint(folder: Path, prefix: str, warn: Callable[[str], None]) -> tuple[Path, Sb3Model]:
-    """The readable model with the most control steps in a run folder, whatever its name.
+    """The readable model with the most control steps: periodic, interrupted or final, never `model_best.zip`.
 
     Files that cannot be read are passed over with a warning that names them.
 

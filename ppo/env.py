@@ -65,3 +65,8 @@ class VecEnv(Protocol):
     def close(self) -> None:
         """Release what the environment holds; it is not used afterwards."""
         ...
+
+
+def finite(tensor: Tensor) -> Tensor:
+    """The tensor with every value that is not finite replaced by zero: one broken robot must not reach the others."""
+    return torch.nan_to_num(tensor, nan=0.0, posinf=0.0, neginf=0.0)

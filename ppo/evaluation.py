@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from ppo.env import VecEnv
+from ppo.env import VecEnv, finite
 from ppo.policy import RecurrentActorCritic
 
 
@@ -34,7 +34,7 @@ class Evaluator:
             for _ in range(self.steps):
                 action, _, state, _ = policy.act(observation, state, episode_start)
                 step = env.step(torch.clamp(action, env.action_low, env.action_high))
-                returns += running * torch.nan_to_num(step.reward, nan=0.0, posinf=0.0, neginf=0.0)
+                returns += running * finite(step.reward)
                 lengths += running
                 observation, episode_start = step.observation, step.terminated | step.truncated
                 running = running * ~episode_start

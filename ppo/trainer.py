@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ppo.checkpoint import CheckpointFolder
 from ppo.console import Console, Status
-from ppo.env import VecEnv
+from ppo.env import VecEnv, finite
 from ppo.episodes import EpisodeStatistics
 from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
@@ -372,8 +372,3 @@ class Trainer:
 def next_multiple(steps: int, interval: int | None) -> float:
     """The first multiple of `interval` above `steps`; infinity without an interval."""
     return math.inf if interval is None else (steps // interval + 1) * interval
-
-
-def finite(tensor: Tensor) -> Tensor:
-    """The tensor with every value that is not finite replaced by zero: one broken robot must not reach the others."""
-    return torch.nan_to_num(tensor, nan=0.0, posinf=0.0, neginf=0.0)
