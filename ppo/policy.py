@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppo.recurrence import LstmState, Segments, initial_state, lstm_sequence, lstm_step
+from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
@@ -163,23 +163,21 @@ class RecurrentActorCritic(nn.Module):
         self,
         observation: Tensor,
         state: RecurrentState,
-        episode_start: Tensor,
+        starts: EpisodeStarts,
         action: Tensor,
-        segments: Segments | None,
     ) -> Evaluation:
         """Judge stored sequences with the current weights.
 
         Args:
             observation: `[T, N, D]`.
             state: state before t = 0.
-            episode_start: `[T, N]` bool.
+            starts: where episodes start in the sequences.
             action: `[T, N, A]`.
-            segments: `recurrence.find_segments(episode_start)` on the device of `observation`.
         """
-        features, first = self.features_extractor(observation), episode_start[0]
-        latent = lstm_sequence(self.lstm_actor, features, state.actor, first, segments)
+        features = self.features_extractor(observation)
+        latent = lstm_sequence(self.lstm_actor, features, state.actor, starts)
         if self.lstm_critic is not None:
-            critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, first, segments)
+            critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, starts)
         else:
             critic_latent = latent.detach() if self.critic is None else self.critic(features)
         log_prob = self._log_prob(self._mean(latent), action)

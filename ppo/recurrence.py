@@ -10,13 +10,16 @@ batch, so that a single call of the library's fused LSTM (cuDNN, oneDNN) handles
                                         piece 2   f g h i j
 
 The first piece of an environment continues from the stored state, the others from zero. Nothing is computed twice, and
-no gradient crosses an episode start.
+no gradient crosses an episode start. On a CPU with a C compiler `fused_lstm` does the same without cutting.
 """
 
+import functools
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from ppo.fused_lstm import fused_sequence, usable
 
 LstmState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell state, each `[L, N, H]`."""
@@ -61,7 +64,10 @@ def lstm_step(lstm: nn.LSTM, features: Tensor, state: LstmState, episode_start: 
     Returns:
         Output `[N, H]` and the state after the step.
     """
-    output, state = lstm(features.unsqueeze(0), mask_state(state, episode_start))
+    if usable(lstm, features, state):
+        output, state = fused_sequence(lstm, features.unsqueeze(0), state, episode_start.unsqueeze(0))
+    else:
+        output, state = lstm(features.unsqueeze(0), mask_state(state, episode_start))
     return output.squeeze(0), state
 
 
@@ -102,22 +108,40 @@ def to_device(segments: Segments | None, device: torch.device) -> Segments | Non
     return Segments(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in segments))
 
 
-def lstm_sequence(
-    lstm: nn.LSTM, features: Tensor, state: LstmState, episode_start: Tensor, segments: Segments | None
-) -> Tensor:
+class EpisodeStarts:
+    """Where episodes start in `[T, N]` sequences, and the pieces that the sequences fall into.
+
+    Args:
+        on_host: `[T, N]` bool on the CPU.
+        on_device: the same on the device of the sequences; not needed if that is the CPU.
+    """
+
+    def __init__(self, on_host: Tensor, on_device: Tensor | None = None) -> None:
+        self.on_host = on_host
+        self.on_device = on_host if on_device is None else on_device
+
+    @functools.cached_property
+    def segments(self) -> Segments | None:
+        """`find_segments`, on the device."""
+        return to_device(find_segments(self.on_host), self.on_device.device)
+
+
+def lstm_sequence(lstm: nn.LSTM, features: Tensor, state: LstmState, starts: EpisodeStarts) -> Tensor:
     """Run whole sequences, resetting the state wherever an episode starts.
 
     Args:
         lstm: layers to run.
         features: `[T, N, D]`.
         state: state before t = 0.
-        episode_start: `[N]` bool at t = 0.
-        segments: `find_segments` of the whole `[T, N]` episode starts, on the device of `features`.
+        starts: of the `[T, N]` sequences.
 
     Returns:
         Output `[T, N, H]`, equal to calling `lstm_step` T times.
     """
-    hidden, cell = mask_state(state, episode_start)
+    if usable(lstm, features, state):
+        return fused_sequence(lstm, features, state, starts.on_device)[0]
+    hidden, cell = mask_state(state, starts.on_device[0])
+    segments = starts.segments
     if segments is None:
         return lstm(features, (hidden, cell))[0]  # type: ignore[no-any-return]
     keep = segments.continues.to(hidden.dtype).view(1, -1, 1)

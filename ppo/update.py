@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
-from ppo.recurrence import find_segments, to_device
+from ppo.recurrence import EpisodeStarts
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
 
@@ -253,7 +253,7 @@ def _minibatch_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of the environments `[n]` given by their indices on the host."""
     device = rollout.fields["reward"].device
-    segments = to_device(find_segments(episode_start[:, environments]), device)
+    host_episode_start = episode_start[:, environments]
     environments = environments.to(device, non_blocking=True)
     batch = {
         name: rollout.fields[name].index_select(1, environments)
@@ -263,8 +263,9 @@ def _minibatch_loss(
     state = RecurrentState(
         (actor[0][:, environments], actor[1][:, environments]), (critic[0][:, environments], critic[1][:, environments])
     )
+    starts = EpisodeStarts(host_episode_start, batch["episode_start"])
     with precision.autocast():
-        evaluation = policy.evaluate(batch["observation"], state, batch["episode_start"], batch["action"], segments)
+        evaluation = policy.evaluate(batch["observation"], state, starts, batch["action"])
     evaluation = Evaluation(*(tensor.float() for tensor in evaluation))
     advantage = normalize(batch["advantage"], processes) if config.normalize_advantage else batch["advantage"]
     return ppo_loss(evaluation, batch["log_prob"], batch["value"], advantage, batch["return"], config)

@@ -14,7 +14,7 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from torch import nn
 
 from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
-from ppo.recurrence import find_segments
+from ppo.recurrence import EpisodeStarts
 from ppo.sb3_model import with_aliases
 from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, random_state, small_policy, step_along
 from tests.ppo.sb3_extractor import extractor_arguments
@@ -156,12 +156,11 @@ def test_acting_step_by_step_equals_evaluating_the_sequence(
     policy = small_policy(critic, layers=layers, features=features)
     rollout = random_rollout(policy, 9, 6)
     fields = rollout.fields
-    segments = find_segments(fields["episode_start"])
-    assert segments is not None
+    assert bool(fields["episode_start"][1:].any())
     with torch.no_grad():
         log_prob, value = step_along(policy, rollout)
         evaluation = policy.evaluate(
-            fields["observation"], rollout.start_state, fields["episode_start"], fields["action"], segments
+            fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
         )
     torch.testing.assert_close(evaluation.log_prob, log_prob, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(evaluation.value, value, rtol=1e-5, atol=1e-6)
@@ -199,7 +198,7 @@ def test_log_prob_and_entropy_are_those_of_a_normal_distribution() -> None:
     fields["episode_start"].zero_()
     with torch.no_grad():
         evaluation = policy.evaluate(
-            fields["observation"], rollout.start_state, fields["episode_start"], fields["action"], None
+            fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
         )
         latent = policy.lstm_actor(fields["observation"], rollout.start_state.actor)[0]
         mean = policy.action_net(policy.mlp_extractor.policy_net(latent))
@@ -229,9 +228,8 @@ def test_value_loss_never_reaches_the_actor(critic: CriticKind, own: set[str]) -
     policy = small_policy(critic)
     rollout = random_rollout(policy, 5, 3)
     fields = rollout.fields
-    segments = find_segments(fields["episode_start"])
     evaluation = policy.evaluate(
-        fields["observation"], rollout.start_state, fields["episode_start"], fields["action"], segments
+        fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
     )
     evaluation.value.sum().backward()
     touched = {name for name, parameter in policy.named_parameters() if parameter.grad is not None}
@@ -245,9 +243,8 @@ def test_both_losses_reach_the_mlp_in_front(critic: CriticKind, reached: bool) -
     policy = small_policy(critic, features=(9, 5))
     rollout = random_rollout(policy, 5, 3)
     fields = rollout.fields
-    segments = find_segments(fields["episode_start"])
     evaluation = policy.evaluate(
-        fields["observation"], rollout.start_state, fields["episode_start"], fields["action"], segments
+        fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
     )
     weights = list(policy.features_extractor.parameters())
     assert len(weights) == 4

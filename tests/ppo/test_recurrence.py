@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppo.recurrence import LstmState, find_segments, initial_state, lstm_sequence, lstm_step, mask_state, to_device
+from ppo.recurrence import (
+    EpisodeStarts,
+    LstmState,
+    find_segments,
+    initial_state,
+    lstm_sequence,
+    lstm_step,
+    mask_state,
+    to_device,
+)
 
 T, N, D, H = 6, 4, 3, 5
 
@@ -69,7 +78,7 @@ def test_sequence_equals_steps_and_pieces_split_by_hand(name: str, layers: int) 
     episode_start = flags(RESETS[name])
 
     by_hand = split_by_hand(lstm, features, state, episode_start)
-    sequence = lstm_sequence(lstm, features, state, episode_start[0], find_segments(episode_start))
+    sequence = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
     stepped, running = [], state
     for t in range(T):
         output, running = lstm_step(lstm, features[t], running, episode_start[t])
@@ -86,7 +95,7 @@ def test_gradient_does_not_cross_an_episode_start() -> None:
     lstm = make_lstm(2)
     features, state = make_inputs(2)
     episode_start = flags([(3, 1), (0, 2)])
-    output = lstm_sequence(lstm, features, state, episode_start[0], find_segments(episode_start))
+    output = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
     to_features, to_hidden, to_cell = torch.autograd.grad(output[5].sum(), [features, *state])
     earlier = to_features[:3].abs().sum(dim=(0, 2)) > 0.0
     assert earlier.tolist() == [True, False, True, True]
@@ -131,8 +140,7 @@ def test_single_environment_continues_from_its_state() -> None:
     lstm = make_lstm(1)
     features, state = make_inputs(1, num_envs=1)
     episode_start = flags([(3, 0)], num_envs=1)
-    segments = find_segments(episode_start)
-    output = lstm_sequence(lstm, features, state, episode_start[0], segments)
+    output = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
     torch.testing.assert_close(output, split_by_hand(lstm, features, state, episode_start), rtol=1e-12, atol=1e-14)
 
 
