@@ -117,5 +117,5 @@ def resumes(folder: Path, make_env: Callable[[], VecEnv], ppo: PPOConfig = PPO) 
 
 def weights_are_finite(trainer: Trainer) -> bool:
     """Whether weights and optimiser hold neither infinite numbers nor NaN."""
-    moments = [tensor for state in trainer.optimizer.state.values() for tensor in state.values()]
+    moments = [tensor for state in trainer.optimizer.state_dict()["state"].values() for tensor in state.values()]
     return all(bool(tensor.isfinite().all()) for tensor in (*trainer.policy.parameters(), *moments))

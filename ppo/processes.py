@@ -36,16 +36,11 @@ class Processes:
         self.device = device or torch.device("cpu")
         self.helpers = helpers
 
-    def average_(self, tensors: list[Tensor]) -> None:
-        """Replace each tensor by its mean over all processes, in one transfer."""
-        if self.count == 1:
-            return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
-        flat /= self.count
-        pieces = flat.split([tensor.numel() for tensor in tensors])
-        for tensor, piece in zip(tensors, pieces, strict=True):
-            tensor.copy_(piece.view_as(tensor))
+    def average_(self, tensor: Tensor) -> None:
+        """Replace a tensor by its mean over all processes."""
+        if self.count > 1:
+            dist.all_reduce(tensor)
+            tensor /= self.count
 
     def mean(self, tensor: Tensor) -> Tensor:
         """Mean of a tensor over all processes."""

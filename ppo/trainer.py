@@ -19,12 +19,13 @@ from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
 from ppo.logging import MetricsLogger
 from ppo.metrics import iteration_fractions, read_fractions
+from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision, Stopwatch
 from ppo.sb3_model import Sb3Model
-from ppo.update import PPOConfig, explained_variance, make_optimizer, update
+from ppo.update import PPOConfig, explained_variance, update
 
 MAX_FAILED_UPDATES = 20
 """Updates in a row without a single finite gradient after which training stops."""
@@ -84,7 +85,7 @@ class Trainer:
         self.env, self.policy, self.ppo, self.budget = env, policy, ppo, budget
         self.checkpoints, self.console, self.logger = checkpoints, console, logger
         self.precision, self.processes, self.seed, self.facts = precision, processes, seed, facts
-        self.optimizer = make_optimizer(policy, ppo.learning_rate)
+        self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
         self.minibatch_generator = torch.Generator().manual_seed(seed)
@@ -219,9 +220,7 @@ class Trainer:
             fields["advantage"].copy_(advantage)
             fields["return"].copy_(advantage + values)
             self.num_timesteps += rollout.length * rollout.num_envs * self.processes.count
-            rate = self.learning_rate.before_update(self.num_timesteps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            self.optimizer.learning_rate = self.learning_rate.before_update(self.num_timesteps)
             scalars = update(
                 self.policy,
                 self.optimizer,
@@ -346,8 +345,7 @@ class Trainer:
         """
         self.policy.load_state_dict(model.parameters)
         if model.optimizer and model.optimizer["state"]:
-            group = {**model.optimizer["param_groups"][0], "fused": True, "foreach": None, "capturable": False}
-            self.optimizer.load_state_dict({"state": model.optimizer["state"], "param_groups": [group]})
+            self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
         native, state = model.native or {}, model.native_state
         if state is None or not {"learning_rate", "best_return", "processes"} <= state.keys():

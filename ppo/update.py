@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ppo.learning_rate import LearningRateConfig
+from ppo.optimizer import FlatAdam
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.recurrence import EpisodeStarts
@@ -150,32 +151,24 @@ def ppo_loss(
     return loss, scalars
 
 
-def make_optimizer(policy: nn.Module, learning_rate: float) -> torch.optim.Adam:
-    """Adam with SB3's epsilon, as one fused kernel that can leave a step out without asking the host."""
-    return torch.optim.Adam(policy.parameters(), lr=learning_rate, eps=1e-5, fused=True)
-
-
-def apply_gradients(optimizer: torch.optim.Adam, max_grad_norm: float, processes: Processes) -> tuple[Tensor, Tensor]:
+def apply_gradients(optimizer: FlatAdam, max_grad_norm: float, processes: Processes) -> tuple[Tensor, Tensor]:
     """Average the gradients over all processes, clip them and take one step, unless a gradient is not finite.
 
     Returns:
         Gradient norm before clipping and 1.0 where the step was left out, both `[]` on the device.
     """
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    processes.average_(gradients)
-    norm = nn.utils.get_total_norm(gradients)
-    coefficient = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(gradients, coefficient)
+    gradient = optimizer.gradient
+    processes.average_(gradient)
+    norm = torch.linalg.vector_norm(gradient)
+    gradient.mul_((max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
     skipped = (~norm.isfinite()).float()
-    # The fused kernel reads this flag on the device; it is how gradient scalers leave out a step.
-    optimizer.found_inf = skipped  # type: ignore[attr-defined]
-    optimizer.step()
+    optimizer.step(skipped)
     return norm, skipped
 
 
 def update(
     policy: RecurrentActorCritic,
-    optimizer: torch.optim.Adam,
+    optimizer: FlatAdam,
     rollout: Rollout,
     episode_start: Tensor,
     config: PPOConfig,

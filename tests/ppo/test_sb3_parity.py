@@ -21,12 +21,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from torch import Tensor
 
 import ppo.update
+from ppo.optimizer import FlatAdam
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision
 from ppo.sb3_model import without_aliases
-from ppo.update import PPOConfig, explained_variance, make_optimizer, update
+from ppo.update import PPOConfig, explained_variance, update
 from tests.ppo.rollouts import CPU
 from tests.ppo.sb3_extractor import extractor_arguments
 
@@ -224,9 +225,8 @@ def test_updates_equal_those_of_sb3(case: Case, monkeypatch: pytest.MonkeyPatch)
 
     policy = RecurrentActorCritic(case.policy, D, A)
     policy.load_state_dict(without_aliases(model.policy.state_dict()))
-    optimizer = make_optimizer(policy, config.learning_rate)
+    optimizer = FlatAdam(policy.parameters(), config.learning_rate)
     adam = copy.deepcopy(model.policy.optimizer.state_dict())
-    adam["param_groups"][0] |= {"fused": True, "foreach": None}
     optimizer.load_state_dict(adam)
     state = recurrent_state(model._last_lstm_states, case.policy.critic)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ppo.optimizer import FlatAdam
 from ppo.policy import Evaluation, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.rollout import Rollout
@@ -17,7 +18,6 @@ from ppo.update import (
     _draw_minibatches,
     apply_gradients,
     explained_variance,
-    make_optimizer,
     normalize,
     ppo_loss,
     update,
@@ -34,12 +34,12 @@ def run_update(
     policy: RecurrentActorCritic,
     rollout: Rollout,
     config: PPOConfig = CONFIG,
-    optimizer: torch.optim.Adam | None = None,
+    optimizer: FlatAdam | None = None,
     interruptions: list[bool] | None = None,
 ) -> dict[str, Tensor]:
     return update(
         policy,
-        optimizer or make_optimizer(policy, config.learning_rate),
+        optimizer or FlatAdam(policy.parameters(), config.learning_rate),
         rollout,
         rollout.fields["episode_start"],
         config,
@@ -202,12 +202,13 @@ def test_impossible_hyper_parameters_are_refused(values: dict[str, float], flag:
 @pytest.mark.parametrize("warm", [False, True])
 def test_gradient_that_is_not_finite_leaves_weights_and_adam_untouched(bad: float, warm: bool) -> None:
     policy = small_policy()
-    optimizer = make_optimizer(policy, 1e-2)
+    optimizer = FlatAdam(policy.parameters(), 1e-2)
     if warm:
         run_update(policy, random_rollout(policy, T, N), optimizer=optimizer)
     before, adam = weights(policy), copy.deepcopy(optimizer.state_dict()["state"])
     for parameter in policy.parameters():
-        parameter.grad = torch.ones_like(parameter)
+        assert parameter.grad is not None
+        parameter.grad.fill_(1.0)
     assert policy.log_std.grad is not None
     policy.log_std.grad[0] = bad
     norm, skipped = apply_gradients(optimizer, 1.0, ALONE)
@@ -220,7 +221,8 @@ def test_gradient_that_is_not_finite_leaves_weights_and_adam_untouched(bad: floa
             assert torch.equal(value, adam[index][name] if warm else torch.zeros_like(value))
 
     for parameter in policy.parameters():
-        parameter.grad = torch.ones_like(parameter)
+        assert parameter.grad is not None
+        parameter.grad.fill_(1.0)
     _, skipped = apply_gradients(optimizer, 1.0, ALONE)
     assert skipped.item() == 0.0
     assert not same(weights(policy), before)
@@ -231,7 +233,7 @@ def test_bad_sample_skips_its_minibatches_only_and_is_counted() -> None:
     policy = small_policy()
     rollout = random_rollout(policy, T, N)
     rollout.fields["return"][2, 3] = math.nan
-    optimizer = make_optimizer(policy, 1e-2)
+    optimizer = FlatAdam(policy.parameters(), 1e-2)
     before = weights(policy)
     scalars = run_update(policy, rollout, optimizer=optimizer)
     assert scalars["skipped_updates"].item() == 3.0
@@ -242,21 +244,20 @@ def test_bad_sample_skips_its_minibatches_only_and_is_counted() -> None:
 
 def test_gradients_are_clipped_to_the_norm() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2))
-    module = torch.nn.ParameterList([parameter])
-    optimizer = make_optimizer(module, 0.1)
-    parameter.grad = torch.tensor([3.0, 4.0])
+    optimizer = FlatAdam([parameter], 0.1)
+    optimizer.gradient.copy_(torch.tensor([3.0, 4.0]))
     norm, _ = apply_gradients(optimizer, 1.0, ALONE)
     assert norm.item() == 5.0
-    assert parameter.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-6)
-    parameter.grad = torch.tensor([0.3, 0.4])
+    assert optimizer.gradient.tolist() == pytest.approx([0.6, 0.8], rel=1e-6)
+    optimizer.gradient.copy_(torch.tensor([0.3, 0.4]))
     apply_gradients(optimizer, 1.0, ALONE)
-    assert parameter.grad.tolist() == pytest.approx([0.3, 0.4], rel=1e-6)
+    assert optimizer.gradient.tolist() == pytest.approx([0.3, 0.4], rel=1e-6)
 
 
 def test_adam_step_by_hand() -> None:
     parameter = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = make_optimizer(torch.nn.ParameterList([parameter]), 0.1)
-    parameter.grad = torch.tensor([1e-5])
+    optimizer = FlatAdam([parameter], 0.1)
+    optimizer.gradient.fill_(1e-5)
     apply_gradients(optimizer, 1.0, ALONE)
     # The first step is lr * g / (|g| + eps), which eps = 1e-5 halves here.
     assert parameter.item() == pytest.approx(1.0 - 0.1 * 0.5, rel=1e-5)
@@ -266,7 +267,7 @@ def test_target_kl_stops_before_the_step() -> None:
     policy = small_policy()
     rollout = random_rollout(policy, T, N)
     before = weights(policy)
-    optimizer = make_optimizer(policy, 1e-2)
+    optimizer = FlatAdam(policy.parameters(), 1e-2)
     scalars = run_update(policy, rollout, replace(CONFIG, target_kl=1e-9), optimizer)
     assert same(weights(policy), before)
     assert not optimizer.state_dict()["state"]
@@ -284,14 +285,14 @@ def test_target_kl_limit_is_one_and_a_half_times_the_target() -> None:
     kl = run_update(small_policy(), rollout, one_batch)["approx_kl"].item()
     for target, steps in ((kl / 1.49, 1), (kl / 1.51, 0)):
         policy = small_policy()
-        optimizer = make_optimizer(policy, 1e-2)
+        optimizer = FlatAdam(policy.parameters(), 1e-2)
         run_update(policy, rollout, replace(one_batch, target_kl=target), optimizer)
         assert len(optimizer.state_dict()["state"]) == steps * len(list(policy.parameters()))
 
 
 def test_interruption_ends_the_update_between_minibatches() -> None:
     policy = small_policy()
-    optimizer = make_optimizer(policy, 1e-2)
+    optimizer = FlatAdam(policy.parameters(), 1e-2)
     scalars = run_update(policy, random_rollout(policy, T, N), optimizer=optimizer, interruptions=[False] * 6 + [True])
     assert all(float(state["step"]) == 6.0 for state in optimizer.state_dict()["state"].values())
     assert scalars["loss"].isfinite()
@@ -320,7 +321,7 @@ def test_half_precision_learns_with_float_weights() -> None:
     before = weights(policy)
     scalars = update(
         policy,
-        make_optimizer(policy, 1e-3),
+        FlatAdam(policy.parameters(), 1e-3),
         rollout,
         rollout.fields["episode_start"],
         CONFIG,
