@@ -230,7 +230,7 @@ class Trainer:
                 self.minibatch_generator,
                 self.precision,
                 self.processes,
-                interrupted=self._interrupted,
+                interrupted=self._interrupted_in_update,
             )
             scalars["explained_variance"] = explained_variance(fields["value"], fields["return"])
             scalars["std"] = self.policy.log_std.detach().exp().mean()
@@ -289,6 +289,10 @@ class Trainer:
 
     def _interrupted(self) -> bool:
         return self.processes.any(self.signal is not None)
+
+    def _interrupted_in_update(self) -> bool:
+        """On CUDA, several processes would have to wait for the device to agree, so they go on to the end."""
+        return self._interrupted() if self.processes.count == 1 or self.env.device.type == "cpu" else False
 
     def save(self, name: str) -> None:
         """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here."""

@@ -1,6 +1,6 @@
 """The PPO loss, and one optimisation over a rollout: epochs of minibatches of whole environments."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -99,12 +99,19 @@ class PPOConfig:
         }
 
 
-def normalize(advantage: Tensor, processes: Processes) -> Tensor:
-    """Shift and scale to mean 0 and (unbiased) standard deviation 1 over the minibatches of all processes."""
-    count = float(advantage.numel() * processes.count)
-    mean = processes.mean(advantage.mean())
-    variance = processes.mean((advantage - mean).square().mean()) * count / max(count - 1.0, 1.0)
-    return (advantage - mean) / (variance.sqrt() + 1e-8)
+def normalize(advantages: Sequence[Tensor], processes: Processes) -> list[Tensor]:
+    """Shift and scale each minibatch to mean 0 and (unbiased) standard deviation 1 over all processes.
+
+    One exchange serves all minibatches. Sums are in double precision, since squares are subtracted.
+    """
+    sums = torch.stack([torch.stack((one.double().sum(), one.double().square().sum())) for one in advantages])
+    results = []
+    for advantage, (total, squares) in zip(advantages, processes.sum(sums), strict=True):
+        count = float(advantage.numel() * processes.count)
+        mean = total / count
+        variance = ((squares - total * mean) / max(count - 1.0, 1.0)).clamp(min=0.0)
+        results.append((advantage - mean.float()) / (variance.sqrt().float() + 1e-8))
+    return results
 
 
 def ppo_loss(
@@ -188,25 +195,32 @@ def update(
         generator: host generator that draws the environments of each minibatch.
         precision: arithmetic of the forward pass.
         processes: over which gradients and statistics are averaged.
-        interrupted: asked between minibatches; True ends the update early.
+        interrupted: asked between minibatches, by several processes between epochs; True ends the update early.
 
     Returns:
-        Scalars `[]` on the device. `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the
-        others are means over all minibatches, `skipped_updates` their number with gradients that were not finite.
+        Scalars `[]` on the device, of this process's environments; the norm of the gradient is that of all.
+        `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the others are means over all
+        minibatches, `skipped_updates` their number with gradients that were not finite.
     """
     history: list[dict[str, Tensor]] = []
     epoch_kl: list[Tensor] = []
     stopped = False
     for _ in range(config.n_epochs):
+        # Several processes must agree on it, which takes an exchange.
+        if processes.count > 1 and interrupted():
+            break
         epoch_kl = []
-        for environments in _draw_minibatches(rollout.num_envs, config, generator):
-            if interrupted():
+        minibatches = list(_draw_minibatches(rollout.num_envs, config, generator))
+        for environments, advantage in zip(
+            minibatches, _advantages(rollout, minibatches, config, processes), strict=True
+        ):
+            if processes.count == 1 and interrupted():
                 stopped = True
                 break
-            loss, scalars = _minibatch_loss(policy, rollout, environments, episode_start, config, precision, processes)
-            epoch_kl.append(processes.mean(scalars["approx_kl"]))
+            loss, scalars = _minibatch_loss(policy, rollout, environments, advantage, episode_start, config, precision)
+            epoch_kl.append(scalars["approx_kl"])
             history.append(scalars)
-            if config.target_kl is not None and float(epoch_kl[-1]) > 1.5 * config.target_kl:
+            if config.target_kl is not None and float(processes.mean(epoch_kl[-1])) > 1.5 * config.target_kl:
                 stopped = True
                 break
             optimizer.zero_grad()
@@ -235,22 +249,31 @@ def _draw_minibatches(num_envs: int, config: PPOConfig, generator: torch.Generat
     yield from order.split(config.minibatch_envs(num_envs))
 
 
+def _advantages(
+    rollout: Rollout, minibatches: Sequence[Tensor], config: PPOConfig, processes: Processes
+) -> list[Tensor]:
+    """Advantages `[T, n]` of each minibatch, given by its environments on the host."""
+    advantage = rollout.fields["advantage"]
+    parts = [advantage.index_select(1, one.to(advantage.device, non_blocking=True)) for one in minibatches]
+    return normalize(parts, processes) if config.normalize_advantage else parts
+
+
 def _minibatch_loss(
     policy: RecurrentActorCritic,
     rollout: Rollout,
     environments: Tensor,
+    advantage: Tensor,
     episode_start: Tensor,
     config: PPOConfig,
     precision: Precision,
-    processes: Processes,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of the environments `[n]` given by their indices on the host."""
+    """Loss of the environments `[n]` given by their indices on the host, with their advantages `[T, n]`."""
     device = rollout.fields["reward"].device
     host_episode_start = episode_start[:, environments]
     environments = environments.to(device, non_blocking=True)
     batch = {
         name: rollout.fields[name].index_select(1, environments)
-        for name in ("observation", "action", "episode_start", "log_prob", "value", "advantage", "return")
+        for name in ("observation", "action", "episode_start", "log_prob", "value", "return")
     }
     actor, critic = rollout.start_state
     state = RecurrentState(
@@ -260,7 +283,6 @@ def _minibatch_loss(
     with precision.autocast():
         evaluation = policy.evaluate(batch["observation"], state, starts, batch["action"])
     evaluation = Evaluation(*(tensor.float() for tensor in evaluation))
-    advantage = normalize(batch["advantage"], processes) if config.normalize_advantage else batch["advantage"]
     return ppo_loss(evaluation, batch["log_prob"], batch["value"], advantage, batch["return"], config)
 
 

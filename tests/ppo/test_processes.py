@@ -134,10 +134,9 @@ def test_two_processes_learn_what_one_learns(results: list[dict[str, Any]]) -> N
     moved = max(float((value - before[name]).abs().max()) for name, value in policy.state_dict().items())
     assert moved > 1e-4
     assert scalars["grad_norm"].item() > CONFIG.max_grad_norm
-    for name in ("grad_norm", "approx_kl"):
-        for result in results:
-            assert result["scalars"][name].item() == pytest.approx(scalars[name].item(), rel=1e-4)
-    for name in ("value_loss", "policy_gradient_loss"):
+    for result in results:
+        assert result["scalars"]["grad_norm"].item() == pytest.approx(scalars["grad_norm"].item(), rel=1e-4)
+    for name in ("approx_kl", "value_loss", "policy_gradient_loss"):
         mean = sum(result["scalars"][name].item() for result in results) / COUNT
         assert mean == pytest.approx(scalars[name].item(), rel=1e-4, abs=1e-7)
 

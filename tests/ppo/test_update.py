@@ -115,17 +115,17 @@ def test_value_clipping_by_hand() -> None:
 
 
 def test_advantages_are_normalised_with_the_unbiased_deviation() -> None:
-    assert normalize(torch.tensor([[1.0, 3.0]]), ALONE)[0].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    assert normalize([torch.tensor([[1.0, 3.0]])], ALONE)[0][0].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
     advantage = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)) * 30.0 + 100.0
-    result = normalize(advantage, ALONE)
+    (result,) = normalize([advantage], ALONE)
     assert result.mean().item() == pytest.approx(0.0, abs=1e-5)
     assert result.std().item() == pytest.approx(1.0, abs=1e-5)
     torch.testing.assert_close(result, (advantage - advantage.mean()) / (advantage.std() + 1e-8))
 
 
 def test_a_single_advantage_or_equal_ones_are_finite() -> None:
-    assert normalize(torch.tensor([[3.0]]), ALONE).tolist() == [[0.0]]
-    assert normalize(torch.full((2, 2), 3.0), ALONE).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert normalize([torch.tensor([[3.0]])], ALONE)[0].tolist() == [[0.0]]
+    assert normalize([torch.full((2, 2), 3.0)], ALONE)[0].tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_minibatches_are_whole_environments_each_once_per_epoch_and_redrawn() -> None:
