@@ -116,6 +116,36 @@ def describe(command: Command) -> str:
     return ", ".join(parts) or "stand"
 
 
+def score(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> float:
+    """Number of commands that meet the criteria, plus a fraction that tells apart walks which pass as many."""
+    closeness = [one.closeness for summary in summaries for one in criteria.requirements(summary)]
+    return sum(map(criteria.passes, summaries)) + 0.99 * sum(closeness) / len(closeness)
+
+
+def means(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> dict[str, float]:
+    """The measures as few numbers by name: means over the commands that they are asked of, leaving out NaN."""
+    values: dict[str, list[float]] = {}
+    for summary in summaries:
+        for one in criteria.requirements(summary):
+            values.setdefault(one.name.replace(" ", "_"), []).append(one.value)
+    known = {name: [value for value in each if not math.isnan(value)] for name, each in values.items()}
+    return {
+        "commands_passed": float(sum(map(criteria.passes, summaries))),
+        "score": score(summaries, criteria),
+        **{name: sum(each) / len(each) for name, each in known.items() if each},
+    }
+
+
+def verdict(summaries: Sequence[GaitSummary], criteria: WalkingCriteria, most: int = 3) -> str:
+    """How many commands pass, and of at most `most` of the others the first criterion that is missed, in one line."""
+    missed = [(summary, criteria.shortfalls(summary)) for summary in summaries]
+    failed = [f"{describe(summary.command)}: {shortfalls[0]}" for summary, shortfalls in missed if shortfalls]
+    parts = [f"{len(summaries) - len(failed)} of {len(summaries)} commands pass", *failed[:most]]
+    if len(failed) > most:
+        parts.append(f"{len(failed) - most} more fail")
+    return "; ".join(parts)
+
+
 def table(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> Table:
     """One column per command, one row per measure, and whether the criteria are met."""
     result = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
