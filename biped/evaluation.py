@@ -83,7 +83,7 @@ def evaluate(
         action = controller(observation, ended).clamp(env.action_low, env.action_high)
         step = env.step(action)
         observation, ended = step.observation, step.terminated | step.truncated
-        meter.step(env.state, env.gait.contact, action, ended)
+        meter.step(env.state, env.gait.contact, env.action, ended)
     return [meter.summary(slice(first, first + robots)) for first in range(0, env.num_envs, robots)]
 
 
