@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
 from biped.evaluation import COMMANDS, Controller, describe, evaluate, evaluation_config, table, to_json
@@ -22,6 +21,7 @@ from biped.simulation import Simulation
 from biped.video import VideoWriter
 from configs.command_line import fail, parse, peek
 from configs.play_options import WARMUP_S, PlayOptions, has_display
+from ppo.agent import TrainedAgent
 from ppo.atomic import atomic_write
 from ppo.checkpoint import newest_checkpoint
 from ppo.policy import RecurrentActorCritic
@@ -36,26 +36,6 @@ if TYPE_CHECKING:
 DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-
-
-class TrainedAgent:
-    """The policy of a checkpoint, with the recurrent state that it carries from one control step to the next."""
-
-    def __init__(self, policy: RecurrentActorCritic, num_envs: int, noise: torch.Generator | None) -> None:
-        """Play `policy` for `num_envs` robots; sample its actions with `noise`, or take the mean where it is None."""
-        self._policy = policy
-        self._noise = noise
-        self._state = policy.initial_state(num_envs).actor
-
-    @torch.no_grad()
-    def __call__(self, observation: Tensor, episode_start: Tensor) -> Tensor:
-        """Actions `[N, A]` for observations `[N, D]`; memory is lost in `episode_start` `[N]` bool."""
-        noise = None
-        if self._noise is not None:
-            shape = (len(observation), self._policy.log_std.shape[0])
-            noise = torch.randn(shape, generator=self._noise, device=observation.device)
-        action, _, self._state, _ = self._policy.act(observation, self._state, episode_start, noise)
-        return action
 
 
 class Checkpoint(NamedTuple):
@@ -231,7 +211,9 @@ def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, summari
     for summary in summaries:
         for shortfall in criteria.shortfalls(summary):
             print(f"{describe(summary.command)}: {shortfall}")
-    print(f"{sum(map(criteria.passes, summaries))} of {len(summaries)} commands meet the criteria")
+    passed = sum(map(criteria.passes, summaries))
+    verdict = "PASS" if passed == len(summaries) else "FAIL"
+    print(f"{verdict}: {passed} of {len(summaries)} commands meet the criteria")
     if options.json is not None:
         facts = {
             "checkpoint": str(checkpoint.path) if checkpoint else None,

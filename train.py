@@ -1,6 +1,7 @@
 """Train the biped to walk: read the configuration, build the robots, hand both to `ppo.trainer.Trainer`."""
 
 import dataclasses
+import math
 import os
 import pickle
 import shlex
@@ -14,18 +15,21 @@ import torch
 import yaml
 
 from biped.env import BipedEnv
-from biped.evaluation import evaluation_config
+from biped.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
+from biped.metrics import WalkingCriteria
 from biped.observations import observation_fields
 from biped.robot import BIPED
 from biped.simulation import Simulation, import_genesis
 from configs.command_line import fail, parse, peek
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
+from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
 from ppo import processes as process_group
+from ppo.agent import TrainedAgent
 from ppo.atomic import atomic_write
 from ppo.checkpoint import CheckpointFolder, newest_checkpoint
 from ppo.console import Console
-from ppo.evaluation import Evaluator
+from ppo.evaluation import Evaluator, Verdict
 from ppo.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
@@ -36,8 +40,8 @@ from ppo.sb3_model import CheckpointError, Sb3Model
 from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
-EVALUATION_ROBOTS = 64
-"""Robots of an evaluation; each follows its own commands."""
+EVALUATION_ROBOTS = 8
+"""Robots per command in an evaluation."""
 EVALUATION_SECONDS = 10.0
 """s that an evaluation lasts."""
 DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be written with - or _."
@@ -244,14 +248,50 @@ def build_env(experiment: Experiment, processes: Processes, console: Console) ->
     return env
 
 
+class Examiner:
+    """Judges policies by the examination of `play.py --evaluate`, with fewer robots; the processes share the commands.
+
+    Args:
+        env: `EVALUATION_ROBOTS` for each of this process's `commands`; None where it has none.
+        processes: this process among those that train together.
+        seed: of what the robots meet in every evaluation.
+    """
+
+    def __init__(self, env: BipedEnv | None, processes: Processes, seed: int) -> None:
+        self._env = env
+        self._processes = processes
+        self._seed = seed
+
+    def __call__(self, policy: RecurrentActorCritic) -> Verdict:
+        """Examine the policy without exploration."""
+        own, env = [], self._env
+        if env is not None:
+            env.seed(self._seed)
+            agent = TrainedAgent(policy, env.num_envs)
+            commands = examined_commands(self._processes)
+            own = evaluate(agent, env, commands, seconds=EVALUATION_SECONDS, warmup_s=WARMUP_S)
+        summaries = [summary for part in self._processes.gather(own) for summary in part]
+        if self._processes.rank:
+            return Verdict(-math.inf, {}, "")
+        summaries.sort(key=lambda summary: COMMANDS.index(summary.command))
+        criteria = WalkingCriteria()
+        return Verdict(score(summaries, criteria), means(summaries, criteria), verdict(summaries, criteria))
+
+
+def examined_commands(processes: Processes) -> tuple[Command, ...]:
+    """The commands that this process examines policies in."""
+    return COMMANDS[processes.rank :: processes.count]
+
+
 def build_evaluator(experiment: Experiment, processes: Processes) -> Evaluator | None:
-    """Robots that only rank 0 evaluates the policy on; None without evaluations."""
-    if experiment.eval_freq is None or processes.rank:
+    """What judges the policy while it trains; None without evaluations."""
+    if experiment.eval_freq is None:
         return None
-    simulation = Simulation(BIPED, EVALUATION_ROBOTS, experiment.simulation, processes.device)
-    config = evaluation_config(experiment.env, EVALUATION_SECONDS)
-    env = BipedEnv(simulation, config, seed=experiment.seed)
-    return Evaluator(env, round(EVALUATION_SECONDS / simulation.control_dt))
+    commands, env = examined_commands(processes), None
+    if commands:
+        simulation = Simulation(BIPED, EVALUATION_ROBOTS * len(commands), experiment.simulation, processes.device)
+        env = BipedEnv(simulation, evaluation_config(experiment.env, EVALUATION_SECONDS), seed=experiment.seed)
+    return Examiner(env, processes, experiment.seed)
 
 
 def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:

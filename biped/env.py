@@ -13,6 +13,7 @@ from biped.commands import CommandConfig, Commands
 from biped.contact_sensor import ContactSensor
 from biped.gait import FootAlternation, Gait, GaitConfig, clock_signal, is_standing, scheduled_contact
 from biped.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+from biped.mirror import Mirror
 from biped.observations import ObservationConfig, Observer
 from biped.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
 from biped.reset import InitialPoses, ResetConfig
@@ -47,9 +48,16 @@ class EnvConfig:
     """Where episodes begin."""
     episode_length_s: float = 90.0
     """s until an episode times out."""
+    mirror_left_stance: bool = False
+    """While the clock asks the left foot to carry, show the policy the robot's mirror image and mirror its actions
+    back: it learns half a stride, and both sides walk alike. Needs `gait.left_offset` 0.5."""
     randomize_episode_start: bool = True
     """Begin the first episodes with a random part of their time already spent, so that time-outs are spread over the
     rollouts instead of hitting all robots at once."""
+
+    def __post_init__(self) -> None:
+        if self.mirror_left_stance and self.gait.left_offset != 0.5:
+            raise ValueError(f"env.mirror_left_stance: needs gait.left_offset 0.5, got {self.gait.left_offset}")
 
 
 def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
@@ -103,6 +111,9 @@ class BipedEnv:
         self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
         self.observer = Observer(robot, config.observations, self._generator)
         self.observation_dim = self.observer.dim
+        self.mirror = Mirror(robot, self.observer.fields, device) if config.mirror_left_stance else None
+        self.mirrored = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        """`[N]` whether the last observation was a mirror image, as the next action will be."""
 
         self.state = simulator.read()
         """After the last control step; where it ended an episode, still the state at that end."""
@@ -118,6 +129,11 @@ class BipedEnv:
     def observation_slices(self) -> dict[str, slice]:
         """Where each named part lies in the observation vector."""
         return self.observer.slices
+
+    @property
+    def action(self) -> Tensor:
+        """`[N, A]` of the last control step as it was applied: clipped, not a mirror image, 0 in a new episode."""
+        return self._action
 
     def seed(self, seed: int) -> None:
         """Draw all random numbers from here on from `seed`. What was drawn for the whole run stays."""
@@ -148,6 +164,8 @@ class BipedEnv:
         """Apply `action` `[N, A]` for one control step."""
         config = self.config
         previous_action = self._action
+        if self.mirror is not None:
+            action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
         joint_target = self.actuators.step(self._action, self.randomization.latency, self.randomization.backlash)
 
@@ -183,6 +201,7 @@ class BipedEnv:
             "step_count": self._step_count,
             "episode_steps": self.episode_steps.clone(),
             "began": self._began.clone(),
+            "mirrored": self.mirrored.clone(),
             "joint_velocity": self._joint_velocity.clone(),
             "action": self._action.clone(),
             "observation": self._observation.clone(),
@@ -208,6 +227,7 @@ class BipedEnv:
         self._step_count = state["step_count"]
         self.episode_steps = state["episode_steps"].to(self.device, copy=True)
         self._began = state["began"].to(self.device, copy=True)
+        self.mirrored = state["mirrored"].to(self.device, copy=True)
         self._joint_velocity = state["joint_velocity"].to(self.device, copy=True)
         self._action = state["action"].to(self.device, copy=True)
         self._observation = state["observation"].to(self.device, copy=True)
@@ -257,14 +277,19 @@ class BipedEnv:
     def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
         command, gait = self.commands.value, self.gait
         observes_clock = self.config.observations.clock
-        return self.observer(
+        standing = is_standing(command, gait.config)
+        observation = self.observer(
             measurement,
             command=command,
             foot_contact=self.contact_sensor.reading,
             previous_action=self._action,
-            clock=clock_signal(gait.phase, is_standing(command, gait.config)) if observes_clock else None,
+            clock=clock_signal(gait.phase, standing) if observes_clock else None,
             noise=noise,
         )
+        if self.mirror is None:
+            return observation
+        self.mirrored = (gait.phase >= 0.5) & ~standing
+        return self.mirror.observation(observation, self.mirrored)
 
     def _begin_episodes(self, mask: Tensor, measurement: Tensor) -> Tensor:
         """Begin new episodes for the robots in `mask` `[N]`; commands that are due change for the others as well.

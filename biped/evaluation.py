@@ -83,7 +83,7 @@ def evaluate(
         action = controller(observation, ended).clamp(env.action_low, env.action_high)
         step = env.step(action)
         observation, ended = step.observation, step.terminated | step.truncated
-        meter.step(env.state, env.gait.contact, action, ended)
+        meter.step(env.state, env.gait.contact, env.action, ended)
     return [meter.summary(slice(first, first + robots)) for first in range(0, env.num_envs, robots)]
 
 
@@ -114,6 +114,36 @@ def describe(command: Command) -> str:
     """A command in words, such as `x +0.30, y +0.20`."""
     parts = [f"{axis} {value:+.2f}" for axis, value in zip(("x", "y", "yaw"), command, strict=True) if value]
     return ", ".join(parts) or "stand"
+
+
+def score(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> float:
+    """Number of commands that meet the criteria, plus a fraction that tells apart walks which pass as many."""
+    closeness = [one.closeness for summary in summaries for one in criteria.requirements(summary)]
+    return sum(map(criteria.passes, summaries)) + 0.99 * sum(closeness) / len(closeness)
+
+
+def means(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> dict[str, float]:
+    """The measures as few numbers by name: means over the commands that they are asked of, leaving out NaN."""
+    values: dict[str, list[float]] = {}
+    for summary in summaries:
+        for one in criteria.requirements(summary):
+            values.setdefault(one.name.replace(" ", "_"), []).append(one.value)
+    known = {name: [value for value in each if not math.isnan(value)] for name, each in values.items()}
+    return {
+        "commands_passed": float(sum(map(criteria.passes, summaries))),
+        "score": score(summaries, criteria),
+        **{name: sum(each) / len(each) for name, each in known.items() if each},
+    }
+
+
+def verdict(summaries: Sequence[GaitSummary], criteria: WalkingCriteria, most: int = 3) -> str:
+    """How many commands pass, and of at most `most` of the others the first criterion that is missed, in one line."""
+    missed = [(summary, criteria.shortfalls(summary)) for summary in summaries]
+    failed = [f"{describe(summary.command)}: {shortfalls[0]}" for summary, shortfalls in missed if shortfalls]
+    parts = [f"{len(summaries) - len(failed)} of {len(summaries)} commands pass", *failed[:most]]
+    if len(failed) > most:
+        parts.append(f"{len(failed) - most} more fail")
+    return "; ".join(parts)
 
 
 def table(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> Table:

@@ -72,6 +72,36 @@ class GaitSummary:
     """Mechanical power, counting braking as well, per weight and speed. NaN for a command to stand."""
 
 
+class Requirement(NamedTuple):
+    """One measure and the bound that it has to keep."""
+
+    name: str
+    value: float
+    """NaN where nothing was seen, which keeps no bound."""
+    bound: float
+    at_least: bool
+    """Whether `bound` is the lowest value allowed, else the largest."""
+
+    @property
+    def met(self) -> bool:
+        """The bound is kept."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    @property
+    def shortfall(self) -> str:
+        """How the bound is missed, in words."""
+        if math.isnan(self.value):
+            return f"no {self.name} was seen"
+        return f"{self.name} {self.value:.3f} is {'below' if self.at_least else 'above'} {self.bound:g}"
+
+    @property
+    def closeness(self) -> float:
+        """From 0 to 1: the share that is reached of a lowest value; for a largest value 0.5 at the bound, 1 at 0."""
+        if math.isnan(self.value):
+            return 0.0
+        return min(1.0, self.value / self.bound) if self.at_least else self.bound / (self.bound + self.value)
+
+
 @dataclass(frozen=True)
 class WalkingCriteria:
     """What a gait must reach to be called a walk, and standing to be called that."""
@@ -93,25 +123,25 @@ class WalkingCriteria:
     standing_drift: float = 0.03
     """m/s, largest drift when asked to stand."""
 
-    def shortfalls(self, summary: GaitSummary) -> tuple[str, ...]:
-        """Each criterion that is missed, in words; a value that nothing was seen for misses it."""
-        lowest: list[tuple[str, float, float]] = [("survival", summary.survival, self.survival)]
-        largest: list[tuple[str, float, float]] = []
+    def requirements(self, summary: GaitSummary) -> tuple[Requirement, ...]:
+        """All that is asked of robots that follow the command of `summary`."""
+        required = [Requirement("survival", summary.survival, self.survival, at_least=True)]
         if summary.standing:
             duty = min(summary.duty_right, summary.duty_left)
-            lowest.append(("time on each foot", duty, self.standing_duty))
-            largest.append(("drift", summary.drift_speed, self.standing_drift))
-        else:
-            if math.hypot(*summary.command[:2]) <= self.fastest_checked + 1e-6:
-                largest.append(("forward velocity error", summary.velocity_error_x, self.velocity_error))
-                largest.append(("sideways velocity error", summary.velocity_error_y, self.velocity_error))
-            lowest.append(("alternation", summary.alternation, self.alternation))
-            lowest.append(("foot clearance", summary.foot_clearance, self.foot_clearance))
-            largest.append(("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry))
-        missed = [f"no {name} was seen" for name, value, _ in lowest + largest if math.isnan(value)]
-        missed += [f"{name} {value:.3f} is below {bound:g}" for name, value, bound in lowest if value < bound]
-        missed += [f"{name} {value:.3f} is above {bound:g}" for name, value, bound in largest if value > bound]
-        return tuple(missed)
+            required.append(Requirement("time on each foot", duty, self.standing_duty, at_least=True))
+            required.append(Requirement("drift", summary.drift_speed, self.standing_drift, at_least=False))
+            return tuple(required)
+        required.append(Requirement("alternation", summary.alternation, self.alternation, at_least=True))
+        required.append(Requirement("foot clearance", summary.foot_clearance, self.foot_clearance, at_least=True))
+        if math.hypot(*summary.command[:2]) <= self.fastest_checked + 1e-6:
+            for axis, error in (("forward", summary.velocity_error_x), ("sideways", summary.velocity_error_y)):
+                required.append(Requirement(f"{axis} velocity error", error, self.velocity_error, at_least=False))
+        required.append(Requirement("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry, at_least=False))
+        return tuple(required)
+
+    def shortfalls(self, summary: GaitSummary) -> tuple[str, ...]:
+        """Each criterion that is missed, in words; a value that nothing was seen for misses it."""
+        return tuple(one.shortfall for one in self.requirements(summary) if not one.met)
 
     def passes(self, summary: GaitSummary) -> bool:
         """No criterion is missed."""

@@ -1,15 +1,37 @@
-"""How good the policy is without exploration: mean return over one episode of every environment."""
+"""How good a policy is: what the trainer asks of whoever judges it, and the judge for any environment."""
 
 import copy
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import torch
 
+from ppo.agent import TrainedAgent
 from ppo.env import VecEnv, finite
 from ppo.policy import RecurrentActorCritic
 
 
-class Evaluator:
-    """Evaluates policies on environments of its own, always from the same start, so that results can be compared.
+class Verdict(NamedTuple):
+    """What an evaluation found. With several processes only that of rank 0 is looked at."""
+
+    score: float
+    """The higher the better; the policy with the highest one is kept."""
+    metrics: Mapping[str, float]
+    """Named values, logged as `eval/<name>`."""
+    summary: str
+    """One line for a person."""
+
+
+class Evaluator(Protocol):
+    """Judges policies. Called by all processes at the same time, which may share the work."""
+
+    def __call__(self, policy: RecurrentActorCritic) -> Verdict:
+        """Judge `policy`, from the same start every time, so that results can be compared."""
+        ...
+
+
+class ReturnEvaluator:
+    """Judges policies by their mean return, without exploration, over one episode of every environment.
 
     Args:
         env: not shared with training, which therefore does not notice.
@@ -22,21 +44,19 @@ class Evaluator:
         env.reset()
         self.start = copy.deepcopy(env.state_dict())
 
-    def __call__(self, policy: RecurrentActorCritic) -> tuple[float, float]:
-        """Let the mean action control one episode of every environment; returns mean return and mean length."""
-        env = self.env
+    def __call__(self, policy: RecurrentActorCritic) -> Verdict:
+        """Let the mean action control one episode of every environment."""
+        env, agent = self.env, TrainedAgent(policy, self.env.num_envs)
         observation = env.load_state_dict(self.start)
-        state = policy.initial_state(env.num_envs).actor
         episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         running = torch.ones(env.num_envs, device=env.device)
         returns, lengths = torch.zeros_like(running), torch.zeros_like(running)
-        with torch.no_grad():
-            for _ in range(self.steps):
-                action, _, state, _ = policy.act(observation, state, episode_start)
-                step = env.step(torch.clamp(action, env.action_low, env.action_high))
-                returns += running * finite(step.reward)
-                lengths += running
-                observation, episode_start = step.observation, step.terminated | step.truncated
-                running = running * ~episode_start
+        for _ in range(self.steps):
+            step = env.step(torch.clamp(agent(observation, episode_start), env.action_low, env.action_high))
+            returns += running * finite(step.reward)
+            lengths += running
+            observation, episode_start = step.observation, step.terminated | step.truncated
+            running = running * ~episode_start
         mean_return, mean_length = torch.stack((returns, lengths)).mean(1).tolist()
-        return mean_return, mean_length
+        metrics = {"mean_reward": mean_return, "mean_ep_length": mean_length}
+        return Verdict(mean_return, metrics, f"mean return {mean_return:.2f} in {mean_length:.0f} steps")

@@ -92,7 +92,7 @@ class Trainer:
         self.stopwatch = Stopwatch(env.device)
         self.episodes = EpisodeStatistics(env.num_envs, env.device)
         self.evaluator = evaluator
-        self.best_return = -math.inf
+        self.best_score = -math.inf
         self.num_timesteps = 0
         self.n_updates = 0
         self.failed_updates = 0
@@ -163,11 +163,12 @@ class Trainer:
         """Add an evaluation to the metrics; returns whether it is the best so far."""
         if self.evaluator is None:
             return False
-        value, metrics["eval/mean_ep_length"] = self.evaluator(self.policy)
-        metrics["eval/mean_reward"] = value
-        if not value > self.best_return:
+        score, values, summary = self.evaluator(self.policy)
+        metrics.update({f"eval/{name}": value for name, value in values.items()})
+        self.console.message(f"evaluation at {self.num_timesteps:,} steps: {summary}")
+        if not score > self.best_score:
             return False
-        self.best_return = value
+        self.best_score = score
         return True
 
     def collect(self) -> None:
@@ -316,7 +317,7 @@ class Trainer:
             native={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
             native_state={
                 "learning_rate": self.learning_rate.state_dict(),
-                "best_return": self.best_return,
+                "best_score": self.best_score,
                 "processes": states,
             },
         )
@@ -352,10 +353,10 @@ class Trainer:
             self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
         native, state = model.native or {}, model.native_state
-        if state is None or not {"learning_rate", "best_return", "processes"} <= state.keys():
+        if state is None or not {"learning_rate", "best_score", "processes"} <= state.keys():
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
-        self.best_return = float(state["best_return"])
+        self.best_score = float(state["best_score"])
         same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
         own = state["processes"][self.processes.rank] if same and state["processes"] else {}
         if not own:

@@ -17,7 +17,8 @@ from biped.simulation import SimulationConfig
 from configs.experiment import Experiment, to_plain
 from configs.play_options import PlayOptions
 from configs.presets import CPU, PRESETS, SMOKE
-from play import TrainedAgent, main
+from play import main
+from ppo.agent import TrainedAgent
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import LstmState
 from ppo.sb3_model import Sb3Model
@@ -283,7 +284,7 @@ def test_an_evaluation_prints_a_table_and_writes_json(capsys: pytest.CaptureFixt
     assert "2 robots per command for 2.2 s" in output
     assert "left-right alternation" in output
     assert "\nstand: drift 0." in output
-    assert output.splitlines()[-1] == "0 of 8 commands meet the criteria"
+    assert output.splitlines()[-1] == "FAIL: 0 of 8 commands meet the criteria"
     document = json.loads(Path("result.json").read_text())
     assert (document["checkpoint"], document["num_timesteps"]) == ("model.zip", 1234)
     assert [one["robots"] for one in document["commands"]] == [2] * 8

@@ -31,6 +31,7 @@ PLAIN = EnvConfig(
 """Nothing random but the commands."""
 
 EVERYTHING = EnvConfig(
+    mirror_left_stance=True,
     commands=CommandConfig(resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0)),
     observations=ObservationConfig(clock=True, torso=True),
     gait=GaitConfig(random_phase=True),

@@ -9,7 +9,18 @@ from rich.console import Console
 from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
-from biped.evaluation import COMMANDS, describe, evaluate, evaluation_config, table, to_json, total_mass
+from biped.evaluation import (
+    COMMANDS,
+    describe,
+    evaluate,
+    evaluation_config,
+    means,
+    score,
+    table,
+    to_json,
+    total_mass,
+    verdict,
+)
 from biped.metrics import GaitSummary, WalkingCriteria
 from biped.observations import ObservationConfig
 from biped.randomization import RandomizationConfig
@@ -145,6 +156,68 @@ def test_the_table_of_all_commands_fits_into_100_columns() -> None:
     summary = run(Recorder(4), FakeSimulator(4))[1]
     summaries = [dataclasses.replace(summary, command=command) for command in COMMANDS]
     assert printed(summaries, width=100) == printed(summaries, width=200)
+
+
+CRITERIA = WalkingCriteria()
+
+
+def walking(command: tuple[float, float, float], error: float = 0.02) -> GaitSummary:
+    """A walk that passes unless its velocity `error` in m/s is too large."""
+    summary = run(Recorder(4), FakeSimulator(4))[1]
+    return dataclasses.replace(
+        summary,
+        command=command,
+        standing=False,
+        survival=1.0,
+        velocity_error_x=error,
+        velocity_error_y=0.0,
+        alternation=1.0,
+        foot_clearance=0.04,
+        duty_asymmetry=0.0,
+    )
+
+
+def standing(drift: float) -> GaitSummary:
+    summary = run(Recorder(4), FakeSimulator(4))[0]
+    return dataclasses.replace(summary, survival=1.0, duty_right=1.0, duty_left=1.0, drift_speed=drift)
+
+
+def test_a_walk_that_passes_more_commands_scores_higher_and_better_ones_break_ties() -> None:
+    first, second = COMMANDS[1], COMMANDS[2]
+    excellent_but_one = [walking(first, 0.0), walking(second, 0.051)]
+    just_good_enough = [walking(first, 0.05), walking(second, 0.05)]
+    better = [walking(first, 0.05), walking(second, 0.03)]
+    scores = [score(summaries, CRITERIA) for summaries in (excellent_but_one, just_good_enough, better)]
+    assert scores == sorted(scores)
+    assert [int(one) for one in scores] == [1, 2, 2]
+    assert score([walking(first, 0.0), standing(0.0)], CRITERIA) == pytest.approx(2.99)
+
+
+def test_robots_that_show_nothing_score_next_to_nothing() -> None:
+    fallen = dataclasses.replace(walking(COMMANDS[1], math.nan), survival=0.0, alternation=math.nan)
+    nothing = dataclasses.replace(fallen, velocity_error_y=math.nan, foot_clearance=math.nan, duty_asymmetry=math.nan)
+    assert score([nothing], CRITERIA) == 0.0
+    assert means([nothing], CRITERIA) == {"commands_passed": 0.0, "score": 0.0, "survival": 0.0}
+
+
+def test_means_are_over_the_commands_that_are_asked_for_them() -> None:
+    summaries = [standing(0.01), walking(COMMANDS[1], 0.02), walking(COMMANDS[2], 0.06), walking(COMMANDS[3], 0.5)]
+    values = means(summaries, CRITERIA)
+    assert values["commands_passed"] == 3.0
+    assert values["score"] == score(summaries, CRITERIA)
+    assert values["survival"] == 1.0
+    # The command of 0.8 m/s is too fast to be asked for its velocity.
+    assert values["forward_velocity_error"] == pytest.approx(0.04)
+    assert values["drift"] == pytest.approx(0.01)
+
+
+def test_the_verdict_is_one_line() -> None:
+    good, bad = walking(COMMANDS[1]), walking(COMMANDS[2], 0.06)
+    assert verdict([good], CRITERIA) == "1 of 1 commands pass"
+    assert verdict([standing(0.034), good], CRITERIA) == "1 of 2 commands pass; stand: drift 0.034 is above 0.03"
+    assert verdict([bad] * 4, CRITERIA, most=1) == (
+        "0 of 4 commands pass; x +0.50: forward velocity error 0.060 is above 0.05; 3 more fail"
+    )
 
 
 def test_json_is_strict_and_complete() -> None:

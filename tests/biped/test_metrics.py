@@ -8,7 +8,7 @@ from torch import Tensor
 
 from biped.gait import GaitConfig
 from biped.joint_limits import joint_limits
-from biped.metrics import GaitMeter, GaitSummary, WalkingCriteria
+from biped.metrics import GaitMeter, GaitSummary, Requirement, WalkingCriteria
 from biped.robot import BIPED
 from biped.state import State
 from tests.biped.fake_simulator import upright_state
@@ -392,6 +392,25 @@ def test_each_criterion(summary: GaitSummary, missed: str) -> None:
     assert CRITERIA.passes(GOOD_STAND)
     (shortfall,) = CRITERIA.shortfalls(summary)
     assert shortfall.startswith(missed)
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "at_least", "met", "closeness"),
+    [
+        (0.98, 0.98, True, True, 1.0),
+        (0.49, 0.98, True, False, 0.5),
+        (1.00, 0.98, True, True, 1.0),
+        (0.05, 0.05, False, True, 0.5),
+        (0.00, 0.05, False, True, 1.0),
+        (0.15, 0.05, False, False, 0.25),
+        (math.nan, 0.98, True, False, 0.0),
+        (math.nan, 0.05, False, False, 0.0),
+    ],
+)
+def test_how_close_a_requirement_is(value: float, bound: float, at_least: bool, met: bool, closeness: float) -> None:
+    one = Requirement("stride", value, bound, at_least=at_least)
+    assert one.met is met
+    assert one.closeness == pytest.approx(closeness)
 
 
 def test_fast_commands_need_no_exact_speed() -> None:

@@ -3,7 +3,7 @@
 import io
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ppo.checkpoint import CheckpointFolder, newest_checkpoint
 from ppo.console import Console
 from ppo.env import Step, VecEnv
-from ppo.evaluation import Evaluator
+from ppo.evaluation import ReturnEvaluator, Verdict
 from ppo.learning_rate import LearningRateConfig
 from ppo.logging import MetricsLogger
 from ppo.policy import PolicyConfig, RecurrentActorCritic
@@ -235,17 +235,17 @@ def test_newest_checkpoint_passes_over_broken_files(tmp_path: Path) -> None:
 
 def test_the_best_model_by_evaluation_is_kept(tmp_path: Path) -> None:
     trainer = make_trainer(RecallEnv(16), tmp_path, 12_000)
-    trainer.evaluator = Evaluator(RecallEnv(16, seed=7), steps=4)
+    trainer.evaluator = ReturnEvaluator(RecallEnv(16, seed=7), steps=4)
     trainer.budget = Budget(12_000, save_freq=100_000, eval_freq=1000)
     trainer.train()
     best = read_zip(tmp_path / "model_best.zip")
     assert 1000 < best.num_timesteps <= trainer.num_timesteps
     policy = RecurrentActorCritic(POLICY, 2, 1)
     policy.load_state_dict(best.parameters)
-    mean_return, mean_length = trainer.evaluator(policy)
-    assert mean_return == trainer.best_return
-    assert mean_length == 4.0
-    assert mean_return > -3.0
+    score, metrics, _ = trainer.evaluator(policy)
+    assert score == trainer.best_score == metrics["mean_reward"]
+    assert metrics["mean_ep_length"] == 4.0
+    assert score > -3.0
 
 
 def test_evaluation_counts_one_episode_of_every_environment() -> None:
@@ -255,7 +255,40 @@ def test_evaluation_counts_one_episode_of_every_environment() -> None:
         policy.action_net.weight.zero_()
         policy.action_net.bias.zero_()
     # Answering 0 to a cue of +1 or -1 costs 1 in each of the four steps; a second episode would cost four more.
-    assert Evaluator(env, steps=7)(policy) == (-4.0, 4.0)
+    score, metrics, summary = ReturnEvaluator(env, steps=7)(policy)
+    assert score == -4.0
+    assert metrics == {"mean_reward": -4.0, "mean_ep_length": 4.0}
+    assert summary == "mean return -4.00 in 4 steps"
+
+
+def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp_path: Path) -> None:
+    scores = iter([1.0, 3.0, 3.0, 2.0])
+    logged: dict[int, float] = {}
+
+    class Recorder(MetricsLogger):
+        def __init__(self) -> None:
+            pass
+
+        def log(self, metrics: Mapping[str, float], num_timesteps: int) -> None:
+            if "eval/grade" in metrics:
+                logged[num_timesteps] = metrics["eval/grade"]
+
+        def log_checkpoint(self, path: Path) -> None:
+            pass
+
+    def grade(policy: RecurrentActorCritic) -> Verdict:
+        score = next(scores)
+        return Verdict(score, {"grade": 10.0 * score}, f"grade {score:g}")
+
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 1024)
+    trainer.evaluator, trainer.logger = grade, Recorder()
+    trainer.budget = Budget(1024, save_freq=100_000, eval_freq=256)
+    stream = io.StringIO()
+    trainer.console = Console(total_timesteps=1024, stream=stream)
+    trainer.train()
+    assert logged == {256: 10.0, 512: 30.0, 768: 30.0, 1024: 20.0}
+    assert "evaluation at 512 steps: grade 3\n" in stream.getvalue()
+    assert read_zip(tmp_path / "model_best.zip").num_timesteps == 512
 
 
 def test_metrics_carry_sb3_tags_and_the_step_of_their_update(tmp_path: Path) -> None:
