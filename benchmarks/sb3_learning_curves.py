@@ -14,18 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import gymnasium
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 import sb3_contrib
 import torch
 from sb3_contrib import RecurrentPPO
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from benchmarks.adapters import Sb3VecEnv
 from benchmarks.recall_env import RecallEnv
 from ppo.atomic import atomic_write
 from ppo.checkpoint import CheckpointFolder
@@ -70,59 +68,6 @@ class RecordedEnv(RecallEnv):
         whole = len(self.rewards) // EPISODE_LENGTH * EPISODE_LENGTH
         returns: Array = np.array(self.rewards[:whole]).reshape(-1, EPISODE_LENGTH).sum(1)
         return returns
-
-
-class Sb3VecEnv(VecEnv):
-    """The same tensors behind the interface of Stable-Baselines3."""
-
-    def __init__(self, env: RecallEnv) -> None:
-        self.env = env
-        self.action = torch.zeros(env.num_envs, env.action_dim)
-        super().__init__(
-            env.num_envs,
-            gymnasium.spaces.Box(-np.inf, np.inf, (env.observation_dim,)),
-            gymnasium.spaces.Box(env.action_low.numpy(), env.action_high.numpy()),
-        )
-
-    def reset(self) -> Any:  # noqa: ANN401
-        """Start new episodes."""
-        return self.env.reset().numpy()
-
-    def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Keep the actions for `step_wait`."""
-        self.action = torch.as_tensor(actions)
-
-    def step_wait(self) -> Any:  # noqa: ANN401
-        """One step of all environments."""
-        step = self.env.step(self.action)
-        final = step.final_observation.numpy()
-        infos = [
-            {"terminal_observation": final[n], "TimeLimit.truncated": True} if timed_out else {}
-            for n, timed_out in enumerate(step.truncated.tolist())
-        ]
-        done = step.terminated | step.truncated
-        return step.observation.numpy(), step.reward.numpy(), done.numpy(), infos
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
-        """Nothing to draw, and no environments to ask but all of them together."""
-        if attr_name == "render_mode":
-            return [None] * self.num_envs
-        raise AttributeError(attr_name)
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ANN401
-        """There are no environments to tell but all of them together."""
-        raise AttributeError(attr_name)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:  # noqa: ANN401
-        """There are no environments to call but all of them together."""
-        raise AttributeError(method_name)
-
-    def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> Any:  # noqa: ANN401
-        """No environment is wrapped."""
-        return [False] * self.num_envs
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from benchmarks import sb3_learning_curves
+from benchmarks.adapters import Sb3VecEnv
 from benchmarks.recall_env import RecallEnv
-from benchmarks.sb3_learning_curves import RecordedEnv, Sb3VecEnv, difference_interval, permutation_test, run
+from benchmarks.sb3_learning_curves import RecordedEnv, difference_interval, permutation_test, run
 
 
 def test_permutation_test_by_hand() -> None:
