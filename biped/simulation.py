@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from biped.robot import Robot
-from biped.state import State, make_state, rotate, rotate_inverse
+from biped.state import State, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
@@ -195,23 +195,7 @@ class Simulation:
         # A comparison with NaN is false, so this also finds what is not finite.
         failed = self._failed | self._solver.get_error_envs_mask() | ~(values.abs().amax(dim=1) < LARGEST_VALUE)
         values = torch.where(failed.unsqueeze(1), self._standing, values)
-        joints = self.robot.num_joints
-        position, quaternion, linear, angular, q, qd, tau, feet, feet_velocity, force = values.split(
-            (3, 4, 3, 3, joints, joints, joints, 6, 6, 2), dim=1
-        )
-        return make_state(
-            base_position=position,
-            base_quaternion=quaternion,
-            base_linear_velocity_world=linear,
-            base_angular_velocity_world=angular,
-            joint_position=q,
-            joint_velocity=qd,
-            joint_torque=tau,
-            foot_position=feet.unflatten(1, (2, 3)),
-            foot_velocity=feet_velocity.unflatten(1, (2, 3)),
-            foot_contact_force=force,
-            failed=failed,
-        )
+        return state_from_rows(values, self.robot.num_joints, failed)
 
     def reset(self, mask: Tensor, base_position: Tensor, base_quaternion: Tensor, joint_position: Tensor) -> None:
         """Put the robots of `mask` `[N]` bool at rest in a new pose and clear their solver errors.

@@ -104,3 +104,23 @@ def make_state(
         foot_contact_force=foot_contact_force,
         failed=failed,
     )
+
+
+def state_from_rows(rows: Tensor, num_joints: int, failed: Tensor) -> State:
+    """`make_state` of its arguments side by side in one row per robot, in its order, all but `failed` `[N]` bool."""
+    position, quaternion, linear, angular, q, qd, tau, feet, feet_velocity, force = rows.split(
+        (3, 4, 3, 3, num_joints, num_joints, num_joints, 6, 6, 2), dim=1
+    )
+    return make_state(
+        base_position=position,
+        base_quaternion=quaternion,
+        base_linear_velocity_world=linear,
+        base_angular_velocity_world=angular,
+        joint_position=q,
+        joint_velocity=qd,
+        joint_torque=tau,
+        foot_position=feet.unflatten(1, (2, 3)),
+        foot_velocity=feet_velocity.unflatten(1, (2, 3)),
+        foot_contact_force=force,
+        failed=failed,
+    )
