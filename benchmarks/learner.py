@@ -123,7 +123,7 @@ class Ours:
     def __init__(self, network: PolicyConfig, settings: Settings, folder: Path) -> None:
         self.settings, self.env = settings, settings.make_env()
         self.trainer: Trainer = make_trainer(self.env, network, settings.ppo, settings.precision, folder)
-        self.optimizer: torch.optim.Optimizer = self.trainer.optimizer
+        self.optimizer: torch.optim.Optimizer = self.trainer.optimizer.adam
         self.modules: Sequence[nn.Module] = [self.trainer.policy]
 
     def set_epochs(self, n_epochs: int) -> None:

@@ -38,16 +38,16 @@ class FlatAdam:
         self._vector = nn.Parameter(vector)
         self._vector.grad = self.gradient
         # The fused kernel can leave a step out without asking the host.
-        self._adam = torch.optim.Adam([self._vector], lr=learning_rate, eps=EPSILON, fused=True)
+        self.adam = torch.optim.Adam([self._vector], lr=learning_rate, eps=EPSILON, fused=True)
 
     @property
     def learning_rate(self) -> float:
         """Step size of the next steps."""
-        return float(self._adam.param_groups[0]["lr"])
+        return float(self.adam.param_groups[0]["lr"])
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._adam.param_groups[0]["lr"] = value
+        self.adam.param_groups[0]["lr"] = value
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -56,12 +56,12 @@ class FlatAdam:
     def step(self, skip: Tensor) -> None:
         """Take a step along `gradient`, unless `skip`, `[]` float32 on the device, is 1."""
         # This is how gradient scalers leave out a step.
-        self._adam.found_inf = skip  # type: ignore[attr-defined]
-        self._adam.step()
+        self.adam.found_inf = skip  # type: ignore[attr-defined]
+        self.adam.step()
 
     def state_dict(self) -> dict[str, Any]:
         """What `torch.optim.Adam` over the parameters would give; the moments are views of its own."""
-        saved = self._adam.state_dict()
+        saved = self.adam.state_dict()
         group = {**saved["param_groups"][0], "params": list(range(len(self._parameters)))}
         state: dict[int, dict[str, Tensor]] = {}
         if saved["state"]:
@@ -93,4 +93,4 @@ class FlatAdam:
             }
             steps = [torch.as_tensor(entry["step"], dtype=torch.float32) for entry in saved["state"].values()]
             state[0] = {"step": torch.stack(steps).max(), **moments}
-        self._adam.load_state_dict({"state": state, "param_groups": [group]})
+        self.adam.load_state_dict({"state": state, "param_groups": [group]})

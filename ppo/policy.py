@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ppo.fused_mlp import run_mlp
 from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
@@ -142,7 +143,7 @@ class RecurrentActorCritic(nn.Module):
             Action `[N, A]` (not clipped), its log-probability `[N]`, the state after the step, and the actor LSTM's
             output `[N, H]`, which a critic that shares it needs.
         """
-        latent, state = lstm_step(self.lstm_actor, self.features_extractor(observation), state, episode_start)
+        latent, state = lstm_step(self.lstm_actor, run_mlp(self.features_extractor, observation), state, episode_start)
         mean = self._mean(latent)
         action = mean if noise is None else mean + self.log_std.exp() * noise
         return action, self._log_prob(mean, action), state, latent
@@ -152,12 +153,14 @@ class RecurrentActorCritic(nn.Module):
     ) -> tuple[Tensor, LstmState]:
         """Advance the critic by one step; returns its latent `[N, H]` for `value` and the state after the step."""
         if self.lstm_critic is not None:
-            return lstm_step(self.lstm_critic, self.features_extractor(observation), state, episode_start)
-        return (actor_latent if self.critic is None else self.critic(self.features_extractor(observation))), state
+            return lstm_step(self.lstm_critic, run_mlp(self.features_extractor, observation), state, episode_start)
+        return (
+            actor_latent if self.critic is None else self.critic(run_mlp(self.features_extractor, observation))
+        ), state
 
     def value(self, latent: Tensor) -> Tensor:
         """Value `[...]` of a critic's latent `[..., H]`."""
-        return self.value_net(self.mlp_extractor.value_net(latent)).squeeze(-1)  # type: ignore[no-any-return]
+        return run_mlp((*self.mlp_extractor.value_net, self.value_net), latent).squeeze(-1)
 
     def evaluate(
         self,
@@ -174,7 +177,7 @@ class RecurrentActorCritic(nn.Module):
             starts: where episodes start in the sequences.
             action: `[T, N, A]`.
         """
-        features = self.features_extractor(observation)
+        features = run_mlp(self.features_extractor, observation)
         latent = lstm_sequence(self.lstm_actor, features, state.actor, starts)
         if self.lstm_critic is not None:
             critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, starts)
@@ -185,7 +188,7 @@ class RecurrentActorCritic(nn.Module):
         return Evaluation(log_prob, entropy, self.value(critic_latent))
 
     def _mean(self, latent: Tensor) -> Tensor:
-        return self.action_net(self.mlp_extractor.policy_net(latent))  # type: ignore[no-any-return]
+        return run_mlp((*self.mlp_extractor.policy_net, self.action_net), latent)
 
     def _log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
         """Log-density `[...]` of a diagonal Gaussian; the order of terms is torch.distributions.Normal's."""

@@ -10,7 +10,7 @@ batch, so that a single call of the library's fused LSTM (cuDNN, oneDNN) handles
                                         piece 2   f g h i j
 
 The first piece of an environment continues from the stored state, the others from zero. Nothing is computed twice, and
-no gradient crosses an episode start. On a CPU with a C compiler `fused_lstm` does the same without cutting.
+no gradient crosses an episode start. On a CPU `fused_lstm` does the same without cutting.
 """
 
 import functools
