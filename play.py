@@ -12,8 +12,19 @@ import torch
 from rich.console import Console
 
 from biped.env import BipedEnv, EnvConfig
-from biped.evaluation import COMMANDS, Controller, describe, evaluate, evaluation_config, table, to_json
+from biped.evaluation import (
+    COMMANDS,
+    Controller,
+    Results,
+    comparison,
+    describe,
+    evaluate,
+    evaluation_config,
+    table,
+    to_json,
+)
 from biped.metrics import GaitSummary, WalkingCriteria
+from biped.mujoco_simulation import MujocoSimulation, import_mujoco
 from biped.observations import observation_fields, observation_slices
 from biped.playback import Episode, play_episodes, summarize, tell
 from biped.robot import BIPED
@@ -55,10 +66,14 @@ def main(arguments: Sequence[str]) -> int:
             experiment = find_experiment(options, checkpoint)
             if checkpoint is not None and options.agent == "trained":
                 check_sizes(checkpoint, experiment.env)
+            if "mujoco" in options.simulators:
+                # Here, so that nobody waits for Genesis in vain.
+                import_mujoco(camera=options.video is not None, verbose=options.verbose)
         except ValueError as error:
             fail(str(error))
         print(announce(options, checkpoint))
-        print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
+        if options.simulator != "mujoco":
+            print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
         return run(options, checkpoint, experiment, device)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -70,8 +85,9 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    early = peek(words, "--video", "--evaluate")
-    default = PlayOptions(viewer=has_display() and early["video"] is None and early["evaluate"] is None)
+    early = peek(words, "--video", "--evaluate", "--simulator")
+    filmed = early["video"] is not None or early["evaluate"] is not None
+    default = PlayOptions(viewer=has_display() and not filmed and early["simulator"] in (None, "genesis"))
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
         options.check()
@@ -147,41 +163,72 @@ def announce(options: PlayOptions, checkpoint: Checkpoint | None) -> str:
 
 def run(options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experiment", device: torch.device) -> int:
     """Build robots and agent, and watch them; returns the exit code."""
-    commands = COMMANDS if options.command is None else (options.command,)
-    if options.evaluate:
-        num_envs = (options.num_envs or 64) * len(commands)
-        config = evaluation_config(experiment.env, options.duration)
-    else:
-        num_envs = options.num_envs or 1
-        config = dataclasses.replace(experiment.env, episode_length_s=options.duration, randomize_episode_start=False)
     try:
-        simulation = Simulation(
+        if options.evaluate:
+            results = {
+                simulator: run_evaluation(options, simulator, checkpoint, experiment, device)
+                for simulator in options.simulators
+            }
+            show_evaluation(options, checkpoint, results)
+        else:
+            run_episodes(options, checkpoint, experiment, device)
+    except OSError as error:
+        target = error.filename or options.video or options.json or "output"
+        print(f"error: {target}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_evaluation(
+    options: PlayOptions,
+    simulator: str,
+    checkpoint: Checkpoint | None,
+    experiment: "Experiment",
+    device: torch.device,
+) -> list[GaitSummary]:
+    """Evaluate in one simulator. The seed, and so every property that is drawn for a robot, is the same in each."""
+    commands = COMMANDS if options.command is None else (options.command,)
+    num_envs = (options.num_envs or 64) * len(commands)
+    simulation = make_simulation(options, simulator, num_envs, experiment, device)
+    env = BipedEnv(simulation, evaluation_config(experiment.env, options.duration), seed=options.seed)
+    try:
+        controller = make_controller(options, checkpoint, env)
+        print(f"evaluating {num_envs} robots for {options.duration:g} s in {simulator}", flush=True)
+        return evaluate(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
+    finally:
+        env.close()
+
+
+def run_episodes(
+    options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experiment", device: torch.device
+) -> None:
+    """Play in the one simulator that was chosen."""
+    simulation = make_simulation(options, options.simulator, options.num_envs or 1, experiment, device)
+    config = dataclasses.replace(experiment.env, episode_length_s=options.duration, randomize_episode_start=False)
+    env = BipedEnv(simulation, config, seed=options.seed)
+    try:
+        show_episodes(options, make_controller(options, checkpoint, env), env, simulation)
+    finally:
+        env.close()
+
+
+def make_simulation(
+    options: PlayOptions, simulator: str, num_envs: int, experiment: "Experiment", device: torch.device
+) -> Simulation | MujocoSimulation:
+    """Robots in the simulator of that name; what it refuses ends the program with one line."""
+    engine = MujocoSimulation if simulator == "mujoco" else Simulation
+    try:
+        return engine(
             BIPED,
             num_envs,
             experiment.simulation,
-            device,
+            torch.device("cpu") if simulator == "mujoco" else device,
             viewer=options.viewer,
             camera=options.video is not None,
             verbose=options.verbose,
         )
     except ValueError as error:
         fail(str(error))
-    env = BipedEnv(simulation, config, seed=options.seed)
-    try:
-        controller = make_controller(options, checkpoint, env)
-        if options.evaluate:
-            print(f"evaluating {num_envs} robots for {options.duration:g} s", flush=True)
-            summaries = evaluate(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
-            show_evaluation(options, checkpoint, summaries)
-        else:
-            show_episodes(options, controller, env, simulation)
-    except OSError as error:
-        target = error.filename or options.video or options.json or "output"
-        print(f"error: {target}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    finally:
-        env.close()
-    return 0
 
 
 def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: BipedEnv) -> Controller:
@@ -199,36 +246,44 @@ def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: Bi
     return TrainedAgent(policy.to(env.device), env.num_envs, None if options.deterministic else generator)
 
 
-def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, summaries: Sequence[GaitSummary]) -> None:
-    """Print the table and what falls short, and write the JSON file."""
+def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, results: Results) -> None:
+    """Print a table per simulator and what falls short, compare the simulators, and write the JSON file."""
     criteria = WalkingCriteria()
-    print(
-        f"{summaries[0].robots} robots per command for {options.duration:g} s; "
-        f"the first {WARMUP_S:g} s count for survival and course only"
-    )
     # Narrower, the columns of all commands would not fit.
-    Console(width=max(Console().width, 100)).print(table(summaries, criteria))
-    for summary in summaries:
-        for shortfall in criteria.shortfalls(summary):
-            print(f"{describe(summary.command)}: {shortfall}")
-    passed = sum(map(criteria.passes, summaries))
-    verdict = "PASS" if passed == len(summaries) else "FAIL"
-    print(f"{verdict}: {passed} of {len(summaries)} commands meet the criteria")
+    console = Console(width=max(Console().width, 100))
+    for simulator, summaries in results.items():
+        print(
+            f"{summaries[0].robots} robots per command for {options.duration:g} s in {simulator}; "
+            f"the first {WARMUP_S:g} s count for survival and course only"
+        )
+        console.print(table(summaries, criteria))
+        for summary in summaries:
+            for shortfall in criteria.shortfalls(summary):
+                print(f"{describe(summary.command)}: {shortfall}")
+        passed = sum(map(criteria.passes, summaries))
+        verdict = "PASS" if passed == len(summaries) else "FAIL"
+        print(f"{verdict}: {passed} of {len(summaries)} commands meet the criteria")
+    if len(results) > 1:
+        print("the same robots, side by side")
+        console.print(comparison(results, criteria))
     if options.json is not None:
         facts = {
             "checkpoint": str(checkpoint.path) if checkpoint else None,
             "num_timesteps": checkpoint.model.num_timesteps if checkpoint else None,
             "agent": options.agent,
             "deterministic": options.deterministic,
+            "simulator": options.simulator,
             "seconds": options.duration,
             "warmup_seconds": WARMUP_S,
             "seed": options.seed,
         }
         with atomic_write(options.json) as file:
-            file.write(to_json(summaries, criteria, facts).encode())
+            file.write(to_json(results, criteria, facts).encode())
 
 
-def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulation: Simulation) -> None:
+def show_episodes(
+    options: PlayOptions, controller: Controller, env: BipedEnv, simulation: Simulation | MujocoSimulation
+) -> None:
     """Play, print each episode as it ends and a summary of them all, and record the video."""
     if options.command is not None:
         env.set_command(torch.tensor(options.command, device=env.device))

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +21,8 @@ Command = tuple[float, float, float]
 """Forward and leftward velocity in m/s, yaw rate in rad/s."""
 Controller = Callable[[Tensor, Tensor], Tensor]
 """From an observation `[N, D]` and `[N]` bool, where an episode starts with it, to an action `[N, A]`."""
+Results = Mapping[str, Sequence[GaitSummary]]
+"""Of every simulator, by name, the summaries of the same commands."""
 
 COMMANDS: tuple[Command, ...] = (
     (0.0, 0.0, 0.0),
@@ -154,21 +156,51 @@ def table(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> Table:
         result.add_column(describe(summary.command).replace(", ", "\n"), justify="right")
     for field, label, form in ROWS:
         values = [getattr(summary, field) for summary in summaries]
-        result.add_row(label, *("-" if math.isnan(value) else format(value, form) for value in values))
+        result.add_row(label, *(_cell(value, form) for value in values))
     result.add_section()
-    verdicts = (criteria.passes(summary) for summary in summaries)
-    result.add_row("meets the criteria", *("[green]yes[/]" if passed else "[red]no[/]" for passed in verdicts))
+    result.add_row("meets the criteria", *(_verdict(summary, criteria) for summary in summaries))
     return result
 
 
-def to_json(summaries: Sequence[GaitSummary], criteria: WalkingCriteria, facts: dict[str, Any]) -> str:
+COMPARED = ("survival", "velocity_error_x", "velocity_error_y", "yaw_drift", "alternation")
+"""The measures that simulators are compared in, fields of `GaitSummary`."""
+
+
+def comparison(results: Results, criteria: WalkingCriteria) -> Table:
+    """Of every command one row per simulator, one below the other; one column per compared measure."""
+    result = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    result.add_column("command, m/s", no_wrap=True)
+    result.add_column("simulator", no_wrap=True)
+    compared = [row for row in ROWS if row[0] in COMPARED]
+    for _, label, _ in compared:
+        result.add_column(label.replace(" ", "\n", 1), justify="right")
+    result.add_column("meets the\ncriteria", justify="right")
+    for summaries in zip(*results.values(), strict=True):
+        name = describe(summaries[0].command)
+        for simulator, summary in zip(results, summaries, strict=True):
+            cells = (_cell(getattr(summary, field), form) for field, _, form in compared)
+            result.add_row(name, simulator, *cells, _verdict(summary, criteria))
+            name = ""
+    return result
+
+
+def _cell(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _verdict(summary: GaitSummary, criteria: WalkingCriteria) -> str:
+    return "[green]yes[/]" if criteria.passes(summary) else "[red]no[/]"
+
+
+def to_json(results: Results, criteria: WalkingCriteria, facts: dict[str, Any]) -> str:
     """`facts` about the run, the criteria and the summaries as a JSON document; NaN becomes null."""
 
-    def plain(summary: GaitSummary) -> dict[str, Any]:
+    def plain(simulator: str, summary: GaitSummary) -> dict[str, Any]:
         values = dataclasses.asdict(summary)
         missed = criteria.shortfalls(summary)
         known = {key: None if isinstance(item, float) and math.isnan(item) else item for key, item in values.items()}
-        return {**known, "passes": not missed, "shortfalls": missed}
+        return {"simulator": simulator, **known, "passes": not missed, "shortfalls": missed}
 
-    document = {**facts, "criteria": dataclasses.asdict(criteria), "commands": [plain(one) for one in summaries]}
+    commands = [plain(simulator, one) for simulator, summaries in results.items() for one in summaries]
+    document = {**facts, "criteria": dataclasses.asdict(criteria), "commands": commands}
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

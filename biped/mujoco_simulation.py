@@ -81,7 +81,7 @@ class MujocoSimulation:
         if viewer:
             raise ValueError("There is no viewer for MuJoCo; record a video, or watch the robot in Genesis.")
         start = time.perf_counter()
-        self._mujoco = mujoco = _import_mujoco(camera, verbose)
+        self._mujoco = mujoco = import_mujoco(camera=camera, verbose=verbose)
         self.robot = robot
         self.num_envs = num_envs
         self.device = device
@@ -326,8 +326,8 @@ def _make_renderer(mujoco: ModuleType, model: Any) -> Any:  # noqa: ANN401
         raise ValueError(f"MuJoCo cannot render here ({error}); {RENDERING_REMEDY}") from None
 
 
-def _import_mujoco(camera: bool, verbose: bool) -> ModuleType:
-    """Import MuJoCo, ready to render without a display if there is none.
+def import_mujoco(*, camera: bool = False, verbose: bool = False) -> ModuleType:
+    """Import MuJoCo, for a `camera` ready to render without a display if there is none; `verbose` prints its warnings.
 
     Raises:
         ValueError: if it is missing or too old, or the OpenGL that MUJOCO_GL names is.

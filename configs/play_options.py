@@ -30,6 +30,9 @@ class PlayOptions:
     preset: Annotated[Literal["default", "cpu", "gpu", "smoke"] | None, tyro.conf.arg(metavar="NAME")] = None
     """Play in the task of this preset of train.py (default, cpu, gpu, smoke) instead of the task that the checkpoint
     was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
+    simulator: Literal["genesis", "mujoco", "both"] = "genesis"
+    """Engine to play in. mujoco checks the policy where it was not trained, on the CPU, without a viewer. both, with
+    --evaluate, does so in one after the other and compares."""
     command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ")] = None
     """Fixed command: forward and leftward velocity in m/s, yaw rate in rad/s. If not given, commands are drawn as in
     training; with --evaluate a list of them is tried."""
@@ -42,12 +45,12 @@ class PlayOptions:
     seed: int = 1
     """Seed of everything random."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:<index>."""
+    """auto, cpu, cuda or cuda:<index>. MuJoCo always runs on the CPU."""
     deterministic: bool = True
     """Let the trained policy take its mean action instead of a sample."""
     viewer: bool = False
-    """Open a window that follows the first robot. On by default where there is a display, unless a video or an
-    evaluation is asked for."""
+    """Open a window that follows the first robot. On by default where there is a display, unless a video, an
+    evaluation or MuJoCo is asked for."""
     video: Annotated[Path | None, tyro.conf.arg(metavar="MP4")] = None
     """Record the first robot to this file."""
     evaluate: bool = False
@@ -56,6 +59,11 @@ class PlayOptions:
     """Write what --evaluate measures to this file as well."""
     verbose: bool = False
     """Show what the simulator prints."""
+
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        """Names of the engines to play in."""
+        return ("genesis", "mujoco") if self.simulator == "both" else (self.simulator,)
 
     @property
     def duration(self) -> float:
@@ -76,6 +84,14 @@ class PlayOptions:
             raise ValueError(f"--seconds must be at least 0.1, not {self.seconds}")
         if self.command is not None and not all(map(math.isfinite, self.command)):
             raise ValueError(f"--command takes three finite numbers, not {' '.join(map(str, self.command))}")
+        if self.simulator == "both" and not self.evaluate:
+            raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
+        if self.simulator == "mujoco" and self.viewer:
+            raise ValueError(
+                "--viewer shows Genesis only; with --simulator mujoco record with --video walk.mp4 instead"
+            )
+        if self.simulator == "mujoco" and self.device.startswith("cuda"):
+            raise ValueError(f"--device {self.device}: MuJoCo simulates on the CPU; leave it out or use --device cpu")
         if self.viewer and not has_display():
             raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
         for name in ("viewer", "video", "episodes"):

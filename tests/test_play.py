@@ -14,6 +14,7 @@ from torch import Tensor
 import play
 from biped.robot import Robot
 from biped.simulation import SimulationConfig
+from biped.state import State
 from configs.experiment import Experiment, to_plain
 from configs.play_options import PlayOptions
 from configs.presets import CPU, PRESETS, SMOKE
@@ -51,6 +52,7 @@ class FakeSimulation(FakeSimulator):
     ) -> None:
         super().__init__(num_envs)
         self.config, self.viewer, self.camera, self.verbose = config, viewer, camera, verbose
+        self.asked_device = device
         FakeSimulation.made = self
 
     def step(self, joint_target: Tensor) -> None:
@@ -63,6 +65,14 @@ class FakeSimulation(FakeSimulator):
         return np.full((48, 64, 3), 4 * len(self.targets), dtype=np.uint8)
 
 
+class FakeMujocoSimulation(FakeSimulation):
+    """Takes the place of `biped.mujoco_simulation.MujocoSimulation`; its feet are always in the air."""
+
+    def read(self) -> State:
+        state = super().read()
+        return state._replace(foot_contact_force=torch.zeros_like(state.foot_contact_force))
+
+
 @pytest.fixture(autouse=True)
 def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimulation]:
     """An empty working folder, no display, and a simulation that takes no time."""
@@ -71,6 +81,8 @@ def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimu
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(play, "Simulation", FakeSimulation)
+    monkeypatch.setattr(play, "MujocoSimulation", FakeMujocoSimulation)
+    monkeypatch.setattr(play, "import_mujoco", lambda **options: None)
     return FakeSimulation
 
 
@@ -288,6 +300,9 @@ def test_an_evaluation_prints_a_table_and_writes_json(capsys: pytest.CaptureFixt
     document = json.loads(Path("result.json").read_text())
     assert (document["checkpoint"], document["num_timesteps"]) == ("model.zip", 1234)
     assert [one["robots"] for one in document["commands"]] == [2] * 8
+    assert document["simulator"] == "genesis"
+    assert {one["simulator"] for one in document["commands"]} == {"genesis"}
+    assert "side by side" not in output
     assert targets(*arguments).shape == (110, 16, 9)
     assert json.loads(Path("result.json").read_text()) == document
 
@@ -297,6 +312,85 @@ def test_one_command_can_be_evaluated() -> None:
     assert targets(*arguments, "--json", "a.json").shape == (105, 64, 9)
     (one,) = json.loads(Path("a.json").read_text())["commands"]
     assert one["command"] == [0.4, 0.0, 0.0]
+
+
+def test_mujoco_takes_the_place_of_genesis(capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(Path("model.zip"), experiment=SMOKE)
+    expected = targets("model.zip", "--seconds", "0.2")
+    assert type(FakeSimulation.made) is FakeSimulation
+    capsys.readouterr()
+    played = targets("model.zip", "--seconds", "0.2", "--simulator", "mujoco", "--video", "walk.mp4", "--verbose")
+    made = FakeSimulation.made
+    assert type(made) is FakeMujocoSimulation
+    assert (made.asked_device.type, made.viewer, made.camera, made.verbose) == ("cpu", False, True, True)
+    assert played.shape == expected.shape
+    assert torch.equal(played[0], expected[0])
+    assert Path("walk.mp4").stat().st_size > 0
+    assert "Compiling" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("simulator", "kinds"), [("genesis", ["cuda"]), ("mujoco", ["cpu"]), ("both", ["cuda", "cpu"])]
+)
+def test_mujoco_simulates_on_the_cpu_whatever_genesis_does(
+    simulator: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Noted(FakeSimulation):
+        def __init__(
+            self, robot: Robot, num_envs: int, config: SimulationConfig, device: torch.device, **_: bool
+        ) -> None:
+            asked.append(device.type)
+            super().__init__(robot, num_envs, config, torch.device("cpu"))
+
+    monkeypatch.setattr(play, "Simulation", Noted)
+    monkeypatch.setattr(play, "MujocoSimulation", Noted)
+    monkeypatch.setattr(play, "resolve_device", lambda name: torch.device("cuda"))
+    assert main(["--agent", "zero", "--evaluate", "-B", "1", "--seconds", "2.1", "--simulator", simulator]) == 0
+    assert asked == kinds
+
+
+def test_an_evaluation_in_both_simulators_shows_the_same_robots_side_by_side(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FakeSimulation] = []
+    monkeypatch.setattr(FakeSimulation, "close", lambda self: made.append(self))
+    save_model(Path("model.zip"), experiment=SMOKE)
+    arguments = ("model.zip", "--evaluate", "--num-envs", "2", "--seconds", "2.2", "--simulator", "both")
+    assert main([*arguments, "--json", "both.json"]) == 0
+    genesis, mujoco = made
+    assert (type(genesis), type(mujoco)) == (FakeSimulation, FakeMujocoSimulation)
+    assert torch.equal(genesis.friction, mujoco.friction)
+    assert torch.equal(genesis.motor_strength, mujoco.motor_strength)
+    output = capsys.readouterr().out
+    assert "2 robots per command for 2.2 s in genesis" in output
+    assert "2 robots per command for 2.2 s in mujoco" in output
+    compared = output.split("side by side")[1].splitlines()
+    assert [line.split()[1] for line in compared if line.startswith("stand")] == ["genesis"]
+    assert sum(line.strip().startswith("mujoco ") for line in compared) == 8
+
+    document = json.loads(Path("both.json").read_text())
+    assert document["simulator"] == "both"
+    assert [one["simulator"] for one in document["commands"]] == ["genesis"] * 8 + ["mujoco"] * 8
+    walked, hung = document["commands"][1], document["commands"][9]
+    assert walked["command"] == hung["command"]
+    assert hung["duty_right"] == 0.0
+    assert walked["duty_right"] > 0.0
+    assert main([*arguments[:-1], "mujoco", "--json", "one.json"]) == 0
+    assert json.loads(Path("one.json").read_text())["commands"] == document["commands"][8:]
+
+
+def test_missing_mujoco_is_noticed_before_genesis_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**options: object) -> None:
+        raise ValueError("MuJoCo is not installed")
+
+    monkeypatch.setattr(play, "import_mujoco", refuse)
+    assert fails(capsys, "--agent", "zero", "--evaluate", "--simulator", "both") == "error: MuJoCo is not installed"
+    assert capsys.readouterr().out == ""
+    assert main(["--agent", "zero", "--seconds", "0.1"]) == 0
 
 
 def test_ctrl_c_ends_quietly_and_keeps_the_video(
@@ -332,7 +426,7 @@ def test_other_errors_are_not_hidden(simulation: type[FakeSimulation], monkeypat
     assert FakeSimulation.made.closed
 
 
-@pytest.mark.parametrize("arguments", [["--video", "a.mp4"], ["--no-viewer"]])
+@pytest.mark.parametrize("arguments", [["--video", "a.mp4"], ["--no-viewer"], ["--simulator", "mujoco"]])
 def test_no_window_opens_where_none_is_wanted(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     assert main(["--agent", "zero", "--seconds", "0.1", *arguments]) == 0

@@ -11,6 +11,7 @@ from torch import Tensor
 from biped.env import BipedEnv, EnvConfig
 from biped.evaluation import (
     COMMANDS,
+    comparison,
     describe,
     evaluate,
     evaluation_config,
@@ -220,13 +221,29 @@ def test_the_verdict_is_one_line() -> None:
     )
 
 
+def test_the_comparison_puts_the_simulators_of_each_command_one_below_the_other() -> None:
+    summary = run(Recorder(4), FakeSimulator(4))[1]
+    walked = [dataclasses.replace(summary, command=command, survival=1.0) for command in COMMANDS]
+    fell = [dataclasses.replace(one, survival=0.25, alternation=math.nan) for one in walked]
+    text = io.StringIO()
+    Console(file=text, width=100).print(comparison({"genesis": walked, "mujoco": fell}, WalkingCriteria()))
+    lines = [line.split() for line in text.getvalue().splitlines()[-16:]]
+    assert lines[2][:5] == ["x", "+0.30", "genesis", "100.0%", f"{summary.velocity_error_x:.3f}"]
+    assert lines[3][:3] == ["mujoco", "25.0%", f"{summary.velocity_error_x:.3f}"]
+    assert lines[3][-2:] == ["-", "no"]
+    assert [line[-6 - 1] for line in lines] == ["genesis", "mujoco"] * 8
+
+
 def test_json_is_strict_and_complete() -> None:
     summaries = run(Recorder(4), FakeSimulator(4))
     assert math.isnan(summaries[0].cost_of_transport)
-    document = json.loads(to_json(summaries, WalkingCriteria(), {"seed": 3}), parse_constant=pytest.fail)
+    results = {"genesis": summaries, "mujoco": summaries[::-1]}
+    document = json.loads(to_json(results, WalkingCriteria(), {"seed": 3}), parse_constant=pytest.fail)
     assert document["seed"] == 3
     assert document["criteria"]["foot_clearance"] == 0.03
+    assert [one["simulator"] for one in document["commands"]] == ["genesis", "genesis", "mujoco", "mujoco"]
     stand = document["commands"][0]
+    assert {**stand, "simulator": "mujoco"} == document["commands"][3]
     assert stand["command"] == [0.0, 0.0, 0.0]
     assert stand["cost_of_transport"] is None
     assert stand["survival"] == 1.0
