@@ -32,7 +32,7 @@ QUICK_LEARNING_RATE = LearningRateConfig(
     maximum=1e-2,
     cooldown_steps=0,
 )
-"""Follows the KL divergence of every update, so that a short training can begin with large steps."""
+"""Follows the KL divergence of every update: large steps at first, whatever the number of robots."""
 
 CLOCKED_WALK = EnvConfig(
     commands=CommandConfig(linear_velocity_x=(-0.4, 0.8), linear_velocity_y=(-0.25, 0.25), standing_probability=0.1),
@@ -76,14 +76,14 @@ CPU = replace(
     DEFAULT,
     preset="cpu",
     num_envs=256,
-    total_timesteps=1_500_000,
+    total_timesteps=1_000_000,
     eval_freq=250_000,
     processes="auto",
     ppo=PPOConfig(
         n_steps=24,
         n_epochs=5,
-        learning_rate=1e-3,
-        lr=QUICK_LEARNING_RATE,
+        learning_rate=2e-3,
+        lr=replace(QUICK_LEARNING_RATE, schedule="linear"),
         ent_coef=0.005,
         gamma=0.95,
         gae_lambda=0.9,
@@ -100,6 +100,7 @@ GPU = replace(
     total_timesteps=50_000_000,
     eval_freq=5_000_000,
     processes=1,
+    ppo=replace(CPU.ppo, learning_rate=1e-3, lr=QUICK_LEARNING_RATE),
     policy=replace(CPU.policy, lstm_hidden_size=256, pi=(256, 128), vf=(256, 128)),
 )
 """The same task for one GPU: more robots, a larger network, longer training."""

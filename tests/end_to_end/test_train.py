@@ -180,8 +180,17 @@ def test_signals_save_and_say_how_to_continue(
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    result = run_program("train.py", "--preset", "smoke", "--processes", "2", "-e", "walk", cwd=tmp_path)
+    every_iteration = ("--eval-freq", str(STEPS_PER_ITERATION))
+    result = run_program(
+        "train.py", "--preset", "smoke", "--processes", "2", *every_iteration, "-e", "walk", cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
+    verdicts = re.findall(r"evaluation at ([\d,]+) steps: \d of 8 commands pass", result.stdout)
+    assert verdicts == ["384", "768", "1,152"]
+    events = EventAccumulator(str(run_folder(tmp_path) / "RecurrentPPO_1"))
+    events.Reload()
+    assert {"eval/commands_passed", "eval/score", "eval/survival"} <= set(events.Tags()["scalars"])
+    assert read_zip(run_folder(tmp_path) / "model_best.zip").num_timesteps in (384, 768, 1152)
     assert read_zip(run_folder(tmp_path) / "model_final.zip").num_timesteps == 3 * STEPS_PER_ITERATION
 
 
