@@ -23,7 +23,7 @@ from biped.evaluation import (
     table,
     to_json,
 )
-from biped.metrics import GaitSummary, WalkingCriteria
+from biped.metrics import DISTURBED_CRITERIA, GaitSummary, WalkingCriteria
 from biped.mujoco_simulation import MujocoSimulation, import_mujoco
 from biped.observations import observation_fields, observation_slices
 from biped.playback import Episode, play_episodes, summarize, tell
@@ -179,6 +179,17 @@ def run(options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experi
     return 0
 
 
+def disturbed(config: EnvConfig) -> EnvConfig:
+    """The task with the noise, the pushes and the differences between robots of the robust preset."""
+    from configs.presets import ROBUST
+
+    return dataclasses.replace(
+        config,
+        randomization=ROBUST.env.randomization,
+        observations=dataclasses.replace(config.observations, noise=True),
+    )
+
+
 def run_evaluation(
     options: PlayOptions,
     simulator: str,
@@ -190,7 +201,9 @@ def run_evaluation(
     commands = COMMANDS if options.command is None else (options.command,)
     num_envs = (options.num_envs or 64) * len(commands)
     simulation = make_simulation(options, simulator, num_envs, experiment, device)
-    env = BipedEnv(simulation, evaluation_config(experiment.env, options.duration), seed=options.seed)
+    config = disturbed(experiment.env) if options.disturbed else experiment.env
+    config = evaluation_config(config, options.duration, pushes=options.disturbed)
+    env = BipedEnv(simulation, config, seed=options.seed)
     try:
         controller = make_controller(options, checkpoint, env)
         print(f"evaluating {num_envs} robots for {options.duration:g} s in {simulator}", flush=True)
@@ -248,12 +261,13 @@ def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: Bi
 
 def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, results: Results) -> None:
     """Print a table per simulator and what falls short, compare the simulators, and write the JSON file."""
-    criteria = WalkingCriteria()
+    criteria = DISTURBED_CRITERIA if options.disturbed else WalkingCriteria()
     # Narrower, the columns of all commands would not fit.
     console = Console(width=max(Console().width, 100))
     for simulator, summaries in results.items():
         print(
-            f"{summaries[0].robots} robots per command for {options.duration:g} s in {simulator}; "
+            f"{summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per command for "
+            f"{options.duration:g} s in {simulator}; "
             f"the first {WARMUP_S:g} s count for survival and course only"
         )
         console.print(table(summaries, criteria))
@@ -273,6 +287,7 @@ def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, results
             "agent": options.agent,
             "deterministic": options.deterministic,
             "simulator": options.simulator,
+            "disturbed": options.disturbed,
             "seconds": options.duration,
             "warmup_seconds": WARMUP_S,
             "seed": options.seed,

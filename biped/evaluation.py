@@ -1,4 +1,4 @@
-"""An examination in walking: many robots, fixed commands, no pushes, and what comes of it."""
+"""An examination in walking: many robots, fixed commands, and what comes of it."""
 
 import dataclasses
 import json
@@ -37,11 +37,11 @@ COMMANDS: tuple[Command, ...] = (
 """What the robots are examined in."""
 
 
-def evaluation_config(config: EnvConfig, seconds: float) -> EnvConfig:
-    """The task `config` for runs of `seconds`: one uninterrupted episode, without pushes, all else as trained."""
+def evaluation_config(config: EnvConfig, seconds: float, *, pushes: bool = False) -> EnvConfig:
+    """The task `config` for runs of `seconds`: one uninterrupted episode, without pushes unless they are wanted."""
     return replace(
         config,
-        randomization=replace(config.randomization, push_speed=0.0),
+        randomization=config.randomization if pushes else replace(config.randomization, push_speed=0.0),
         episode_length_s=seconds + 1.0,
         randomize_episode_start=False,
     )

@@ -148,6 +148,18 @@ class WalkingCriteria:
         return not self.shortfalls(summary)
 
 
+DISTURBED_CRITERIA = WalkingCriteria(
+    survival=0.97,
+    velocity_error=0.08,
+    alternation=0.0,
+    foot_clearance=0.0,
+    duty_asymmetry=1.0,
+    standing_duty=0.0,
+    standing_drift=1e3,
+)
+"""What is asked of robots that are pushed: to stay up and on their way. Who is pushed has to step out of time."""
+
+
 class Footfalls(NamedTuple):
     """What the feet of `N` robots did in one control step."""
 

@@ -21,7 +21,7 @@ class RandomizationConfig:
     motor_strength: tuple[float, float] | None = (0.6, 1.2)
     """Factor on the nominal motor; one per joint of each robot, for the whole run."""
     added_mass: tuple[float, float] | None = None
-    """kg on the base; one per robot, for the whole run. (0, 0.4) is a sensible range."""
+    """kg on the base, less than the model's where negative; one per robot, for the whole run."""
     backlash: tuple[float, float] | None = (0.01, 0.07)
     """rad of slack; one per joint of each robot, drawn anew for every episode."""
     latency_steps: tuple[int, int] = (1, 1)
@@ -39,10 +39,12 @@ class RandomizationConfig:
     """Control steps by which contact readings lag, both ends included; one per robot, drawn anew for every episode."""
 
     def __post_init__(self) -> None:
-        for name in ("friction", "motor_strength", "added_mass", "backlash", "latency_steps", "contact_delay_steps"):
+        for name in ("friction", "motor_strength", "backlash", "latency_steps", "contact_delay_steps"):
             bounds = getattr(self, name)
             if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
                 raise ValueError(f"randomization.{name}: need 0 <= lowest <= highest, got {bounds}")
+        if self.added_mass is not None and self.added_mass[0] > self.added_mass[1]:
+            raise ValueError(f"randomization.added_mass: need lowest <= highest, got {self.added_mass}")
         if self.push_interval_s <= 0.0:
             raise ValueError(f"randomization.push_interval_s: must be positive, got {self.push_interval_s}")
 

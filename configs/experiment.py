@@ -43,7 +43,7 @@ class Experiment:
     """Weights & Biases run name; the run's folder name if not given."""
     adaptive_lr: bool = False
     """Let the KL divergence of the updates steer the learning rate; the same as --ppo.lr.schedule adaptive."""
-    preset: Literal["default", "cpu", "gpu", "smoke"] = "default"
+    preset: Literal["default", "cpu", "gpu", "robust", "smoke"] = "default"
     """Values that the other flags start from."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:<index>."""

@@ -27,9 +27,9 @@ class PlayOptions:
     agent: Literal["trained", "zero", "random"] = "trained"
     """trained: the checkpoint's policy. zero: hold the default pose. random: standard normal actions, as before any
     training. The last two need no checkpoint."""
-    preset: Annotated[Literal["default", "cpu", "gpu", "smoke"] | None, tyro.conf.arg(metavar="NAME")] = None
-    """Play in the task of this preset of train.py (default, cpu, gpu, smoke) instead of the task that the checkpoint
-    was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
+    preset: Annotated[Literal["default", "cpu", "gpu", "robust", "smoke"] | None, tyro.conf.arg(metavar="NAME")] = None
+    """Play in the task of this preset of train.py (default, cpu, gpu, robust, smoke) instead of the task that the
+    checkpoint was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
     simulator: Literal["genesis", "mujoco", "both"] = "genesis"
     """Engine to play in. mujoco checks the policy where it was not trained, on the CPU, without a viewer. both, with
     --evaluate, does so in one after the other and compares."""
@@ -55,6 +55,9 @@ class PlayOptions:
     """Record the first robot to this file."""
     evaluate: bool = False
     """Measure the walk under a list of commands, print a table, and judge it."""
+    disturbed: bool = False
+    """With --evaluate: disturb the robots as the robust preset does in training, pushes, delays, noise and all, and ask
+    them to survive and to keep their course. What the checkpoint was trained with does not matter."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write what --evaluate measures to this file as well."""
     verbose: bool = False
@@ -101,6 +104,8 @@ class PlayOptions:
             raise ValueError(
                 f"--seconds must be above {WARMUP_S:g} with --evaluate, which does not count the first ones"
             )
+        if self.disturbed and not self.evaluate:
+            raise ValueError("--disturbed says what --evaluate does to the robots; add --evaluate")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
         if self.video is not None and self.video.suffix != ".mp4":

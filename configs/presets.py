@@ -93,6 +93,28 @@ CPU = replace(
 )
 """A walking robot in minutes on two cores: a small network and the clocked recipe."""
 
+ROBUST = replace(
+    CPU,
+    preset="robust",
+    num_envs=512,
+    total_timesteps=4_000_000,
+    eval_freq=1_000_000,
+    env=replace(
+        CLOCKED_WALK,
+        randomization=RandomizationConfig(
+            friction=(0.4, 1.25),
+            motor_strength=(0.7, 1.2),
+            added_mass=(-0.43, 0.43),
+            backlash=(0.01, 0.07),
+            latency_steps=(0, 2),
+            push_speed=0.5,
+            push_interval_s=3.0,
+        ),
+    ),
+)
+"""A walk for robots that are not like the model: 15 % more or less mass, weak and slack motors, actions that arrive 0
+to 40 ms late, slippery ground, and pushes."""
+
 GPU = replace(
     CPU,
     preset="gpu",
@@ -117,4 +139,4 @@ SMOKE = replace(
 )
 """Three iterations of a few robots: shows that everything runs, learns nothing."""
 
-PRESETS: Mapping[str, Experiment] = {"default": DEFAULT, "cpu": CPU, "gpu": GPU, "smoke": SMOKE}
+PRESETS: Mapping[str, Experiment] = {"default": DEFAULT, "cpu": CPU, "gpu": GPU, "robust": ROBUST, "smoke": SMOKE}

@@ -307,6 +307,31 @@ def test_an_evaluation_prints_a_table_and_writes_json(capsys: pytest.CaptureFixt
     assert json.loads(Path("result.json").read_text()) == document
 
 
+def test_disturbed_robots_are_pushed_and_differ_and_are_asked_for_less(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushes: list[Tensor] = []
+    monkeypatch.setattr(FakeSimulation, "set_velocity", lambda self, linear, angular: pushes.append(linear))
+    save_model(Path("model.zip"), experiment=SMOKE)
+    arguments = ["model.zip", "--evaluate", "--num-envs", "2", "--seconds", "3.2"]
+    assert main(arguments) == 0
+    assert pushes == []
+    plain = FakeSimulation.made
+    assert "alternation 0" in capsys.readouterr().out
+    assert main([*arguments, "--disturbed", "--json", "disturbed.json"]) == 0
+    assert len(pushes) == 1
+    robots = FakeSimulation.made
+    assert float(plain.added_mass.abs().max()) == 0.0
+    assert float(robots.added_mass.min()) < 0.0 < float(robots.added_mass.max())
+    assert float(robots.motor_strength.min()) < 0.8 < float(plain.motor_strength.min())
+    output = capsys.readouterr().out
+    assert "2 disturbed robots per command" in output
+    assert "alternation 0" not in output
+    document = json.loads(Path("disturbed.json").read_text())
+    assert document["disturbed"] is True
+    assert document["criteria"]["survival"] == 0.97
+
+
 def test_one_command_can_be_evaluated() -> None:
     arguments = ("--agent", "zero", "--evaluate", "--seconds", "2.1", "--command", "0.4", "0", "0")
     assert targets(*arguments, "--json", "a.json").shape == (105, 64, 9)

@@ -36,6 +36,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--video", "walk.avi"], ["--video walk.avi", ".mp4"]),
         (["--video", "nowhere/walk.mp4"], ["--video nowhere/walk.mp4"]),
         (["--json", "a.json"], ["--json", "--evaluate"]),
+        (["--disturbed"], ["--disturbed", "--evaluate"]),
         (["--evaluate", "--json", "nowhere/a.json"], ["--json nowhere/a.json"]),
         (["--evaluate", "--video", "a.mp4"], ["--video", "--evaluate"]),
         (["--evaluate", "--episodes", "2"], ["--episodes", "--evaluate"]),

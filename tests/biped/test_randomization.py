@@ -21,14 +21,14 @@ def assert_fills(values: torch.Tensor, low: float, high: float) -> None:
 
 
 def test_properties_fill_the_reference_ranges() -> None:
-    drawn = Randomization(RandomizationConfig(added_mass=(0.0, 0.4)), 4096, 9, generator())
+    drawn = Randomization(RandomizationConfig(added_mass=(-0.2, 0.4)), 4096, 9, generator())
     assert drawn.friction is not None
     assert drawn.motor_strength is not None
     assert drawn.added_mass is not None
     assert drawn.motor_strength.shape == drawn.backlash.shape == (4096, 9)
     assert_fills(drawn.friction, 0.4, 1.25)
     assert_fills(drawn.motor_strength, 0.6, 1.2)
-    assert_fills(drawn.added_mass, 0.0, 0.4)
+    assert_fills(drawn.added_mass, -0.2, 0.4)
     assert_fills(drawn.backlash, 0.01, 0.07)
     assert drawn.latency.eq(1).all()
     assert drawn.contact_delay.eq(0).all()
