@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from configs.experiment import Experiment
 
 DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
+SHIPPED_POLICY = BIPED.asset.with_name("walk.zip")
+"""A robust walk; docs/walking.md says how it was trained and how well it walks."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -99,6 +101,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
 def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     """The checkpoint that the options name, or None where an agent that needs none finds none.
 
+    Who has not trained yet and asks for nothing in particular sees the policy that comes with the project.
+
     Raises:
         ValueError: the file or a run cannot be found or read.
     """
@@ -114,6 +118,9 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
         message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
     except ValueError as error:
         message = str(error)
+        if options.exp_name == PlayOptions.exp_name:
+            print(f"no run of yours in {options.log_dir} yet; this is the policy that comes with the project")
+            return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
     if options.agent == "trained":
         raise ValueError(message)
     return None

@@ -204,6 +204,16 @@ def test_without_checkpoint_flags_the_place_where_training_saves_is_searched() -
     assert (PlayOptions().exp_name, PlayOptions().log_dir) == (Experiment().exp_name, Experiment().log_dir)
 
 
+def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    assert targets("--seconds", "0.2").shape == (10, 1, 9)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "no run of yours in logs yet; this is the policy that comes with the project"
+    assert second.startswith(str(play.SHIPPED_POLICY))
+    save_model(Path("logs/biped-walking-sb3-recurrentppo/model_final.zip"), experiment=SMOKE)
+    targets("--seconds", "0.2")
+    assert "comes with the project" not in capsys.readouterr().out
+
+
 def test_every_preset_can_be_named() -> None:
     for name in PRESETS:
         assert main(["--agent", "zero", "--preset", name, "--seconds", "0.1"]) == 0

@@ -72,7 +72,7 @@ def test_a_run_with_nothing_but_broken_files(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["biped-walking-sb3-recurrentppo", "train first"]),
+        (["-e", "mine"], ["mine", "train first"]),
         (["model.zip"], ["model.zip"]),
         (["--viewer"], ["--viewer"]),
         (["--agent", "tired"], ["--agent"]),
