@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -283,8 +284,9 @@ def matrix_product_rate(size: int, device: torch.device, dtype: torch.dtype) -> 
 
 
 def measure_learner(learner: Learner, settings: Settings, turn: int) -> Measurement:
-    """Control steps/s of one round, after checking that all gradient steps were taken.
+    """Control steps/s of one round, after checking that all gradient steps were taken, and the cores kept busy.
 
+    On a CPU, fewer busy cores than threads mean that other programs, or waiting, took part in the time.
     The warm-up makes a single epoch.
 
     Raises:
@@ -305,12 +307,14 @@ def measure_learner(learner: Learner, settings: Settings, turn: int) -> Measurem
         taken[0] += 1
 
     hook = learner.optimizer.register_step_post_hook(count)
+    begin, busy = time.perf_counter(), time.process_time()
     measured = learner.learn()
+    cores = (time.process_time() - busy) / (time.perf_counter() - begin)
     hook.remove()
     expected = learner.updates * n_epochs * settings.minibatches
     if taken[0] != expected:
         raise RuntimeError(f"{taken[0]} gradient steps instead of {expected}")
-    return {name: settings.steps / elapsed for name, elapsed in measured.items()}
+    return {**{name: settings.steps / elapsed for name, elapsed in measured.items()}, "cores": cores}
 
 
 def compare(
@@ -342,21 +346,22 @@ def compare(
         "gradient_steps": settings.ppo.n_epochs * settings.minibatches,
         "gflop_per_second": gflop_per_second._asdict(),
         "ceiling_steps_per_second": gflop_per_second.median * 1e9 / flop,
-        "steps_per_second": results,
+        "rounds": results,
     }
 
 
 def table_rows(result: Mapping[str, Any]) -> list[list[str]]:
     """One row per contender, and the ceiling."""
-    ceiling, rates = result["ceiling_steps_per_second"], result["steps_per_second"]
+    ceiling, rates = result["ceiling_steps_per_second"], result["rounds"]
     ours = spread(rates[OURS]["update"]).median if OURS in rates else None
     rows = []
     for name, measured in rates.items():
         alone, whole = spread(measured["update"]), spread(measured["improve"])
         factor = "" if ours is None else f"{number(ours / alone.median)}x"
-        rows.append([name, str(alone), str(whole), f"{alone.median / ceiling:.1%}", factor])
+        cores = f"{spread(measured['cores']).median:.2f}"
+        rows.append([name, str(alone), str(whole), f"{alone.median / ceiling:.1%}", factor, cores])
     gflop = result["gflop_per_second"]
-    rows.append([f"ceiling: {CEILING} at {number(gflop['median'])} GFLOP/s", number(ceiling), "", "100 %", ""])
+    rows.append([f"ceiling: {CEILING} at {number(gflop['median'])} GFLOP/s", number(ceiling), "", "100%", "", ""])
     return rows
 
 
@@ -418,7 +423,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results[name] = compare(NETWORKS[name], settings, options.contenders, options.repeats, size, report)
         mega = results[name]["flop_per_step"] / 1e6
         title = f"{name} network, {number(mega)} MFLOP per control step; control steps/s: median (range)"
-        columns = ("", "update", "advantages + update", "update / ceiling", "ours / theirs")
+        columns = ("", "update", "advantages + update", "update / ceiling", "ours / theirs", "cores busy")
         console.print(make_table(title, columns, table_rows(results[name])))
     document = {"command": options.command, "machine": facts, "settings": shown, "networks": results}
     write_json(options.json, document)

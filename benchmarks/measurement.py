@@ -164,12 +164,15 @@ class Parser(argparse.ArgumentParser):
         fail(f"{message} (see {self.prog} --help)")
 
 
-def make_parser(module: str, description: str | None, *, repeats: int) -> Parser:
-    """The flags that all speed benchmarks have."""
+def make_parser(module: str, description: str | None, *, repeats: int | None, threads: bool = True) -> Parser:
+    """The flags that all speed benchmarks have; `repeats` is a default, None leaves that flag out."""
     parser = Parser(prog=f"python -m {module}", description=description)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<index> (default: cpu)")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of PyTorch (default: the usable cores)")
-    parser.add_argument("--repeats", type=int, default=repeats, help=f"rounds that count (default: {repeats})")
+    if threads:
+        help_text = "of PyTorch (default: the usable cores)"
+        parser.add_argument("--threads", type=int, default=usable_cores(), help=help_text)
+    if repeats is not None:
+        parser.add_argument("--repeats", type=int, default=repeats, help=f"rounds that count (default: {repeats})")
     parser.add_argument("--json", type=Path, help="write machine, settings and every number there")
     parser.add_argument("--quick", action="store_true", help="small settings, to see that it works")
     return parser
@@ -183,7 +186,7 @@ def parse(parser: Parser, arguments: Sequence[str] | None, quick: Mapping[str, A
     options = parser.parse_args(words)
     options.command = [*parser.prog.split(), *words]
     for name in ("threads", "repeats"):
-        if getattr(options, name) < 1:
+        if getattr(options, name, 1) < 1:
             parser.error(f"--{name} must be at least 1, not {getattr(options, name)}")
     if options.json is not None and (options.json.is_dir() or not os.access(options.json.parent, os.W_OK)):
         parser.error(f"--json {options.json} cannot be written; choose a file in a folder that exists")
@@ -191,7 +194,8 @@ def parse(parser: Parser, arguments: Sequence[str] | None, quick: Mapping[str, A
         options.device = resolve_device(options.device)
     except ValueError as error:
         parser.error(str(error))
-    torch.set_num_threads(options.threads)
+    if "threads" in options:
+        torch.set_num_threads(options.threads)
     return options
 
 

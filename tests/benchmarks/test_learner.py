@@ -84,9 +84,9 @@ def test_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert f"│ {name}" in out
     document = json.loads(path.read_text())
     result = document["networks"]["tiny"]
-    assert set(result["steps_per_second"]) == set(CONTENDERS)
-    for measured in result["steps_per_second"].values():
-        assert set(measured) == {"update", "improve"}
+    assert set(result["rounds"]) == set(CONTENDERS)
+    for measured in result["rounds"].values():
+        assert set(measured) == {"update", "improve", "cores"}
         assert all(len(rates) == 2 and min(rates) > 0.0 for rates in measured.values())
     assert result["ceiling_steps_per_second"] > 0.0
     assert result["gradient_steps"] == 4
