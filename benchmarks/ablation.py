@@ -1,0 +1,115 @@
+"""What each part of the walking recipe contributes: `python -m benchmarks.ablation [--json FILE]`.
+
+Trains the `cpu` preset as it is and with single parts taken out, over several seeds, and reports how many of the eight
+commands pass the examination that `train.py --eval-freq` makes. Trainings run side by side, one process each, so only
+control steps are compared, not seconds.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+from benchmarks.measurement import machine, make_table, print_facts, write_json
+
+ROOT = Path(__file__).parents[1]
+REWARD = "--env.rewards."
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "everything": (),
+    "without foot alternation": (f"{REWARD}foot-alternation", "0"),
+    "without sinusoidal motion": (f"{REWARD}sinusoidal-motion", "0"),
+    "without torso stability": (f"{REWARD}torso-stability", "0"),
+    "without balance (tilt, roll and pitch rate)": (f"{REWARD}tilt", "0", f"{REWARD}roll-pitch-rate", "0"),
+    "without height termination": ("--env.terminations.minimum-height", "0"),
+    "without the clock's rewards": (f"{REWARD}clock-contact", "0", f"{REWARD}swing-height", "0"),
+    "without the mirror": ("--env.no-mirror-left-stance",),
+}
+TAGS = ("eval/commands_passed", "eval/score", "eval/survival", "eval/forward_velocity_error")
+Curve = list[tuple[int, float]]
+"""Control steps and value."""
+
+
+def main() -> int:
+    """Run all trainings and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--timesteps", type=int, default=600_000, help="control steps of each training")
+    parser.add_argument("--evaluations", type=int, default=3, help="examinations in each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--preset", default="cpu")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
+    parser.add_argument("--json", type=Path, help="write every curve to this file as well")
+    options = parser.parse_args()
+    console = Console()
+    facts = machine(torch.device("cpu"))
+    print_facts(console, "Machine", facts)
+    jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]
+    results: dict[str, list[dict[str, Curve]]] = {variant: [] for variant in options.variants}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+
+        def run(job: tuple[str, int]) -> dict[str, Curve]:
+            variant, seed = job
+            interval = options.timesteps // options.evaluations
+            flags = ["--preset", options.preset, "--total-timesteps", str(options.timesteps), *VARIANTS[variant]]
+            return train(
+                [*flags, "--eval-freq", str(interval), "--seed", str(seed)], Path(folder) / f"{jobs.index(job)}"
+            )
+
+        for (variant, seed), curves in zip(jobs, pool.map(run, jobs), strict=True):
+            results[variant].append(curves)
+            passed = ", ".join(f"{value:.0f} at {step:,}" for step, value in curves[TAGS[0]])
+            console.print(f"{variant}, seed {seed}: commands passed {passed}", highlight=False)
+    console.print(table(results, len(options.seeds)))
+    if options.json is not None:
+        write_json(
+            options.json, {"machine": facts, "options": json.loads(json.dumps(vars(options), default=str))} | results
+        )
+    return 0
+
+
+def train(flags: Sequence[str], folder: Path) -> dict[str, Curve]:
+    """Train in a process of its own; the curves of `TAGS`.
+
+    Raises:
+        RuntimeError: the training failed; its last lines are in the message.
+    """
+    command = [sys.executable, str(ROOT / "train.py"), *flags, "--processes", "1", "--log-dir", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, "--exp-name", "run"], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(flags)} failed: {(done.stdout + done.stderr)[-2000:]}")
+    accumulator = EventAccumulator(str(folder / "run" / "RecurrentPPO_1"))
+    accumulator.Reload()
+    known = accumulator.Tags()["scalars"]
+    return {tag: [(one.step, one.value) for one in accumulator.Scalars(tag)] if tag in known else [] for tag in TAGS}
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Curve]]], seeds: int) -> Table:
+    """One row per variant: commands passed at each examination, mean and range over the seeds."""
+    first = next(iter(results.values()))[0]
+    columns = ["variant", *(f"{step:,} steps" for step, _ in first[TAGS[0]]), "survival at the end"]
+    rows = []
+    for variant, runs in results.items():
+        passed = [[value for _, value in run[TAGS[0]]] for run in runs]
+        cells = [
+            f"{statistics.mean(values):.1f} ({min(values):.0f}-{max(values):.0f})"
+            for values in zip(*passed, strict=True)
+        ]
+        survival = statistics.mean(run["eval/survival"][-1][1] for run in runs)
+        rows.append([variant, *cells, f"{survival:.1%}"])
+    return make_table(f"commands passed of 8, mean (range) of {seeds} seeds", columns, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
