@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL | None:
         for flags in ((*NATIVE_FLAGS, *FLAGS), FLAGS):
             try:
                 loaded = ctypes.CDLL(str(_compile(compiler, flags)))
-            except (OSError, subprocess.SubprocessError):
+            except (OSError, RuntimeError, subprocess.SubprocessError):
                 continue
             loaded.dense_workspace.restype = loaded.lstm_workspace.restype = ctypes.c_ssize_t
             return loaded
