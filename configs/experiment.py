@@ -56,7 +56,7 @@ class Experiment:
     keep_checkpoints: int | None = None
     """Number of periodic checkpoints to keep; all of them if not given."""
     eval_freq: int | None = None
-    """Control steps between two evaluations without exploration, which keep the best model; none if not given."""
+    """Control steps between two examinations as in `play.py --evaluate`, keeping the best model; none if not given."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     processes: int | Literal["auto"] = 1

@@ -135,6 +135,7 @@ SMOKE = replace(
     save_freq=16 * 24,
     eval_freq=None,
     processes=1,
+    ppo=GPU.ppo,
     policy=replace(CPU.policy, lstm_hidden_size=16, pi=(16,), vf=(16,)),
 )
 """Three iterations of a few robots: shows that everything runs, learns nothing."""
