@@ -170,7 +170,8 @@ def check_robot(experiment: Experiment, model: Sb3Model | None) -> None:
 
 def join_processes(count: int, device: torch.device) -> Processes:
     """Start the other processes unless torchrun has, and share the cores of the machine among them."""
-    torch.set_num_threads(max(1, cpu_cores() // count))
+    # Fewer where OMP_NUM_THREADS says so: threads of several trainings on one machine would wait for each other.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cpu_cores() // count)))
     if count == 1:
         return Processes(device=device)
     helpers = [] if process_group.launched_by_torchrun() else process_group.start(count, sys.argv)
