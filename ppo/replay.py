@@ -54,23 +54,18 @@ class Replay:
         """All rollouts held, a view on `count * N` environments, with the additional field `proximal_log_prob`."""
         return self._storage.first(self.count * self._num_envs)
 
-    @property
-    def last_observation(self) -> Tensor:
-        """`[count * N, D]`; the observation after the last step of each."""
-        return self._last_observation[: self.count * self._num_envs]
-
-    @property
-    def last_episode_start(self) -> Tensor:
-        """`[count * N]` bool; whether an episode starts with `last_observation`."""
-        return self._last_episode_start[: self.count * self._num_envs]
-
-    def add(self, rollout: Rollout, last_observation: Tensor, last_episode_start: Tensor) -> None:
+    def add(
+        self, rollout: Rollout, last_observation: Tensor, last_episode_start: Tensor
+    ) -> tuple[Rollout, Tensor, Tensor]:
         """Copy a rollout, over the oldest if there are `K` already.
 
         Args:
             rollout: filled up to its values.
-            last_observation: `[N, D]`.
-            last_episode_start: `[N]` bool.
+            last_observation: `[N, D]`; the observation after the last step.
+            last_episode_start: `[N]` bool; whether an episode starts with it.
+
+        Returns:
+            The same of all rollouts held: `batch`, `[count * N, D]` and `[count * N]`.
         """
         self._added += 1
         places = self.newest
@@ -81,6 +76,8 @@ class Replay:
                 into[:, places].copy_(tensor)
         self._last_observation[places].copy_(last_observation)
         self._last_episode_start[places].copy_(last_episode_start)
+        held = self.count * self._num_envs
+        return self.batch, self._last_observation[:held], self._last_episode_start[:held]
 
     def judge(self, policy: RecurrentActorCritic, episode_start: Tensor) -> Tensor:
         """Set `proximal_log_prob` of all rollouts.

@@ -213,9 +213,7 @@ class Trainer:
         with self.stopwatch.phase("update"):
             batch, last_observation, last_episode_start = rollout, self.observation, self.episode_start
             if replay is not None:
-                replay.add(rollout, last_observation, last_episode_start)
-                batch = replay.batch
-                last_observation, last_episode_start = replay.last_observation, replay.last_episode_start
+                batch, last_observation, last_episode_start = replay.add(rollout, last_observation, last_episode_start)
             episode_start, truncated = batch.flags_on_host()
             with torch.no_grad(), self.precision.autocast():
                 values, next_values, (hidden, cell) = critic_pass(

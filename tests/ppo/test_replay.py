@@ -4,16 +4,18 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import ppo.trainer
 from ppo.optimizer import FlatAdam
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.replay import Replay
-from ppo.rollout import Rollout, generalized_advantage
+from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision
 from ppo.sb3_zip import read_zip
 from ppo.update import PPOConfig, _minibatch_loss, apply_gradients, normalize, ppo_loss, update
@@ -41,8 +43,11 @@ def filled(policy: RecurrentActorCritic, capacity: int, seeds: range) -> tuple[R
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("added", range(1, 8))
 def test_the_last_rollouts_are_kept_whole(added: int, critic: CriticKind) -> None:
-    replay, rollouts = filled(small_policy(critic, layers=2), 3, range(added))
-    batch = replay.batch
+    policy = small_policy(critic, layers=2)
+    rollouts = {seed: random_rollout(policy, T, N, seed=seed) for seed in range(added)}
+    replay = Replay(3, rollouts[0])
+    for seed, rollout in rollouts.items():
+        batch, last_observation, last_episode_start = replay.add(rollout, *endings(seed))
     assert replay.count == min(added, 3)
     assert batch.num_envs == replay.count * N
     found = []
@@ -60,8 +65,8 @@ def test_the_last_rollouts_are_kept_whole(added: int, critic: CriticKind) -> Non
             assert torch.equal(batch.data[name][:, places], field), name
         for kept, state in zip(batch.start_state, rollouts[seed].start_state, strict=True):
             assert all(torch.equal(one[:, places], other) for one, other in zip(kept, state, strict=True))
-        assert torch.equal(replay.last_observation[places], endings(seed)[0])
-        assert torch.equal(replay.last_episode_start[places], endings(seed)[1])
+        assert torch.equal(last_observation[places], endings(seed)[0])
+        assert torch.equal(last_episode_start[places], endings(seed)[1])
     assert sorted(found) == list(range(added))[-3:]
 
 
@@ -218,6 +223,7 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
     for iteration in range(4):
         policies.append(copy.deepcopy(trainer.policy))
         trainer.collect()
+        alone = copy.copy(trainer.rollout)
         scalars = trainer.improve()
         assert scalars["skipped_updates"].item() == 0.0
         assert trainer.update_config.clip_range == pytest.approx(0.2 if iteration == 0 else 0.2 / 1.5)
@@ -226,6 +232,13 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
             fields = trainer.replay.batch.fields
             values = step_along(policies[-1], trainer.replay.batch)[1]
             torch.testing.assert_close(fields["value"], values, rtol=1e-4, atol=1e-5)
+            trace = (fields["proximal_log_prob"] - fields["log_prob"]).exp().clamp(max=1.0)
+            torch.testing.assert_close(fields["return"] - fields["value"], trace * fields["advantage"])
+            _, _, state = critic_pass(
+                policies[-1], alone, alone.fields["truncated"], trainer.observation, trainer.episode_start
+            )
+            for got, wanted in zip(trainer.rollout.start_state.critic, state, strict=True):
+                torch.testing.assert_close(got, wanted)
             for slot, age in ((iteration % 2, 0), ((iteration + 1) % 2, 1))[: trainer.replay.count]:
                 behaviour = step_along(policies[-1 - age], trainer.replay.batch)[0]
                 proximal = step_along(policies[-1], trainer.replay.batch)[0]
@@ -235,6 +248,25 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
                     fields["proximal_log_prob"][:, places], proximal[:, places], rtol=1e-4, atol=1e-5
                 )
                 assert (age == 0) == torch.equal(fields["log_prob"][:, places], fields["proximal_log_prob"][:, places])
+
+
+def test_training_updates_on_all_rollouts_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int, float]] = []
+
+    def spy(
+        policy: RecurrentActorCritic,
+        optimizer: FlatAdam,
+        rollout: Rollout,
+        starts: Tensor,
+        config: PPOConfig,
+        *rest: Any,  # noqa: ANN401
+    ) -> dict[str, Tensor]:
+        calls.append((rollout.num_envs, config.minibatch_envs(rollout.num_envs), config.clip_range))
+        return {}
+
+    monkeypatch.setattr(ppo.trainer, "update", lambda *arguments, **named: spy(*arguments))
+    make_trainer(TrackingEnv(16), tmp_path, 4 * 128, ppo=replace(PPO, replay=3)).train()
+    assert calls == [(16, 4, 0.2), (32, 4, 0.2 / 1.5), (48, 4, 0.1), (48, 4, 0.1)]
 
 
 def test_the_first_update_is_that_of_plain_ppo(tmp_path: Path) -> None:
