@@ -213,6 +213,8 @@ def run(
             f"continuing at {model.num_timesteps:,} steps"
             + ("" if exactly else "; the robots start new episodes, weights and optimiser continue")
         )
+        if experiment.ppo.replay > 1:
+            console.message("the rollouts to replay are collected anew, so the run differs from an uninterrupted one")
     try:
         number = trainer.train()
     except TrainingFailedError as error:

@@ -187,6 +187,11 @@ class RecurrentActorCritic(nn.Module):
         entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
         return Evaluation(log_prob, entropy, self.value(critic_latent))
 
+    def log_prob(self, observation: Tensor, state: LstmState, starts: EpisodeStarts, action: Tensor) -> Tensor:
+        """Log-probability `[T, N]` of stored actions, as in `evaluate`, without the critic; `state` is the actor's."""
+        latent = lstm_sequence(self.lstm_actor, run_mlp(self.features_extractor, observation), state, starts)
+        return self._log_prob(self._mean(latent), action)
+
     def _mean(self, latent: Tensor) -> Tensor:
         return run_mlp((*self.mlp_extractor.policy_net, self.action_net), latent)
 

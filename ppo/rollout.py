@@ -1,5 +1,7 @@
 """One rollout: what was seen and done in `T` steps of `N` environments, and the advantages computed from it."""
 
+import copy
+
 import torch
 from tensordict import TensorDict
 from torch import Tensor
@@ -58,6 +60,15 @@ class Rollout:
         """Copy the fields of step `t`, each `[N, ...]`."""
         for name, value in values.items():
             self.fields[name][t].copy_(value)
+
+    def first(self, num_envs: int) -> "Rollout":
+        """A view of the first `num_envs` environments."""
+        view = copy.copy(self)
+        view.num_envs, view.data = num_envs, self.data[:, :num_envs]
+        view.fields = {name: field[:, :num_envs] for name, field in self.fields.items()}
+        actor, critic = ((hidden[:, :num_envs], cell[:, :num_envs]) for hidden, cell in self.start_state)
+        view.start_state = RecurrentState(actor, critic)
+        return view
 
     def flags_on_host(self) -> tuple[Tensor, Tensor]:
         """`episode_start` and `truncated`, each `[T, N]` bool on the CPU, in one transfer."""
@@ -126,9 +137,19 @@ def critic_pass(
 
 
 def generalized_advantage(
-    reward: Tensor, value: Tensor, next_value: Tensor, done: Tensor, gamma: float, gae_lambda: float
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    done: Tensor,
+    gamma: float,
+    gae_lambda: float,
+    trace: Tensor | None = None,
 ) -> Tensor:
     """Generalised advantage estimate (Schulman et al. 2016, arXiv 1506.02438, equation 16), `[T, N]`.
+
+    With `trace`, later temporal differences count as far as another policy would have come to them: the estimate of
+    V-trace (Espeholt et al. 2018, arXiv 1802.01561) with the decay of the n-step estimates. The action taken is given,
+    so its own factor does not enter; it does enter V-trace's value target, `value + trace * advantage`.
 
     Args:
         reward: `[T, N]`.
@@ -137,9 +158,12 @@ def generalized_advantage(
         done: `[T, N]` bool; the episode ended in this step, so later rewards are not this action's doing.
         gamma: discount per step.
         gae_lambda: decay of the n-step estimates.
+        trace: `[T, N]`; importance weight of each action, at most 1. None where the actions are the policy's own.
     """
     delta = reward + gamma * next_value - value
     decay = gamma * gae_lambda * (~done).to(delta.dtype)
+    if trace is not None:
+        decay[:-1] *= trace[1:]
     advantage = torch.zeros_like(delta)
     running = torch.zeros_like(delta[0])
     for t in reversed(range(delta.shape[0])):

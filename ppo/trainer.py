@@ -22,6 +22,7 @@ from ppo.metrics import iteration_fractions, read_fractions
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
+from ppo.replay import Replay
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision, Stopwatch
 from ppo.sb3_model import Sb3Model
@@ -105,6 +106,7 @@ class Trainer:
             policy.initial_state(env.num_envs),
             env.device,
         )
+        self.replay = Replay(ppo.replay, self.rollout) if ppo.replay > 1 else None
         self.observation: Tensor | None = None
         self.between_rollouts = True
         self.episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
@@ -206,40 +208,53 @@ class Trainer:
 
     def improve(self) -> dict[str, Tensor]:
         """Compute advantages, update the policy, and move on to the next rollout; returns scalars on the device."""
-        rollout, ppo = self.rollout, self.ppo
+        rollout, ppo, replay = self.rollout, self.ppo, self.replay
         assert self.observation is not None
         with self.stopwatch.phase("update"):
-            episode_start, truncated = rollout.flags_on_host()
+            batch, last_observation, last_episode_start = rollout, self.observation, self.episode_start
+            if replay is not None:
+                batch, last_observation, last_episode_start = replay.add(rollout, last_observation, last_episode_start)
+            episode_start, truncated = batch.flags_on_host()
             with torch.no_grad(), self.precision.autocast():
-                values, next_values, critic_state = critic_pass(
-                    self.policy, rollout, truncated, self.observation, self.episode_start
+                values, next_values, (hidden, cell) = critic_pass(
+                    self.policy, batch, truncated, last_observation, last_episode_start
                 )
-            fields = rollout.fields
+                trace = None if replay is None else replay.judge(self.policy, episode_start).clamp(max=1.0)
+            fields = batch.fields
             done = fields["terminated"] | fields["truncated"]
-            advantage = generalized_advantage(fields["reward"], values, next_values, done, ppo.gamma, ppo.gae_lambda)
+            advantage = generalized_advantage(
+                fields["reward"], values, next_values, done, ppo.gamma, ppo.gae_lambda, trace
+            )
             fields["value"].copy_(values)
             fields["advantage"].copy_(advantage)
-            fields["return"].copy_(advantage + values)
+            fields["return"].copy_((advantage if trace is None else trace * advantage) + values)
             self.num_timesteps += rollout.length * rollout.num_envs * self.processes.count
             self.optimizer.learning_rate = self.learning_rate.before_update(self.num_timesteps)
             scalars = update(
                 self.policy,
                 self.optimizer,
-                rollout,
+                batch,
                 episode_start,
-                ppo,
+                self.update_config,
                 self.minibatch_generator,
                 self.precision,
                 self.processes,
                 interrupted=self._interrupted_in_update,
+                minibatches_per_epoch=self.minibatches // ppo.n_epochs,
             )
             scalars["explained_variance"] = explained_variance(fields["value"], fields["return"])
             scalars["std"] = self.policy.log_std.detach().exp().mean()
             self.n_updates += ppo.n_epochs
-            rollout.start_state = RecurrentState(self.end_state, critic_state)
+            newest = slice(None) if replay is None else replay.newest
+            rollout.start_state = RecurrentState(self.end_state, (hidden[:, newest], cell[:, newest]))
             self.episodes.end_rollout()
             self.between_rollouts = True
         return scalars
+
+    @property
+    def update_config(self) -> PPOConfig:
+        """The hyper-parameters of an update, which depend on how many rollouts it learns from."""
+        return self.ppo if self.replay is None else self.replay.update_config(self.ppo)
 
     def _metrics(self, scalars: Mapping[str, Tensor], elapsed: float) -> dict[str, float]:
         """Bring everything measured on the device to the host in one transfer, averaged over all processes."""
@@ -252,7 +267,7 @@ class Trainer:
         for name in ("simulation", "policy", "update"):
             metrics[f"perf/{name}_seconds"] = seconds.get(name, 0.0)
         metrics["train/learning_rate"] = self.learning_rate.value
-        metrics["train/clip_range"] = self.ppo.clip_range
+        metrics["train/clip_range"] = self.update_config.clip_range
         metrics["train/n_updates"] = self.n_updates
         if self.ppo.clip_range_vf is not None:
             metrics["train/clip_range_vf"] = self.ppo.clip_range_vf
@@ -296,7 +311,10 @@ class Trainer:
         return self._interrupted() if self.processes.count == 1 or self.env.device.type == "cpu" else False
 
     def save(self, name: str) -> None:
-        """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here."""
+        """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here.
+
+        Rollouts to replay are not saved, so with them a resumed run does not continue exactly.
+        """
         self._write(name, self.processes.gather(self._process_state()))
 
     def _write(self, name: str, states: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The PPO loss, and one optimisation over a rollout: epochs of minibatches of whole environments."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -36,7 +37,7 @@ class PPOConfig:
     gae_lambda: float = 0.95
     """Decay of the advantage estimate."""
     clip_range: float = 0.2
-    """How far the probability ratio may leave 1 before its gradient is cut."""
+    """How far the probability ratio may leave 1 before its gradient is cut; narrower with replay."""
     clip_range_vf: float | None = None
     """How far a value may move from its old prediction; None for no limit."""
     ent_coef: float = 0.01
@@ -49,9 +50,11 @@ class PPOConfig:
     """Give each minibatch's advantages mean 0 and standard deviation 1."""
     target_kl: float | None = None
     """Stop an update when the KL divergence exceeds 1.5 times this; None to never stop. Waits for the device."""
+    replay: int = 1
+    """Rollouts that an update learns from, the newest included; more than 1 is Generalised PPO."""
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "n_minibatches", "n_epochs"):
+        for name in ("n_steps", "n_minibatches", "n_epochs", "replay"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--ppo.{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl"):
@@ -121,24 +124,35 @@ def ppo_loss(
     advantage: Tensor,
     target: Tensor,
     config: PPOConfig,
+    proximal_log_prob: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Clipped surrogate loss (Schulman et al. 2017, arXiv 1707.06347) as Stable-Baselines3 computes it.
+
+    Where an older policy took the actions, the ratio to its probabilities is clipped around that of the policy at the
+    start of the update (Queeney et al. 2021, arXiv 2111.00072), instead of around 1.
 
     Args:
         evaluation: the current policy's judgement, `[T, n]` each.
         old_log_prob: `[T, n]`, when the action was taken.
-        old_value: `[T, n]`, when the action was taken.
+        old_value: `[T, n]`, at the start of the update.
         advantage: `[T, n]`, normalised already if it shall be.
         target: `[T, n]`; the return that the value should predict.
         config: clip ranges and weights.
+        proximal_log_prob: `[T, n]`, at the start of the update; None where it is `old_log_prob`.
 
     Returns:
-        The loss and detached scalars to log, among them the KL divergence estimate mean((r - 1) - log r)
-        (http://joschu.net/blog/kl-approx.html).
+        The loss and detached scalars to log, among them the KL divergence estimate mean((r - 1) - log r), r being the
+        ratio to the policy at the start of the update (http://joschu.net/blog/kl-approx.html).
     """
     log_ratio = evaluation.log_prob - old_log_prob
     ratio = log_ratio.exp()
-    clipped = ratio.clamp(1.0 - config.clip_range, 1.0 + config.clip_range)
+    center: Tensor | float = 1.0
+    if proximal_log_prob is None:
+        clipped = ratio.clamp(1.0 - config.clip_range, 1.0 + config.clip_range)
+    else:
+        center = (proximal_log_prob - old_log_prob).exp()
+        clipped = ratio.clamp(center - config.clip_range, center + config.clip_range)
+        log_ratio = evaluation.log_prob - proximal_log_prob
     policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
     value = evaluation.value
     if config.clip_range_vf is not None:
@@ -152,8 +166,8 @@ def ppo_loss(
             "policy_gradient_loss": policy_loss.detach(),
             "value_loss": value_loss.detach(),
             "entropy_loss": entropy_loss.detach(),
-            "approx_kl": ((ratio - 1.0) - log_ratio).mean(),
-            "clip_fraction": ((ratio - 1.0).abs() > config.clip_range).float().mean(),
+            "approx_kl": ((ratio - center) - center * log_ratio).mean(),
+            "clip_fraction": ((ratio - center).abs() > config.clip_range).float().mean(),
         }
     return loss, scalars
 
@@ -183,6 +197,7 @@ def update(
     precision: Precision,
     processes: Processes,
     interrupted: Callable[[], bool] = lambda: False,
+    minibatches_per_epoch: int | None = None,
 ) -> dict[str, Tensor]:
     """Optimise the policy on one rollout.
 
@@ -196,6 +211,8 @@ def update(
         precision: arithmetic of the forward pass.
         processes: over which gradients and statistics are averaged.
         interrupted: asked between minibatches, by several processes between epochs; True ends the update early.
+        minibatches_per_epoch: the next epoch begins after so many; None for all environments. Either way all are used
+            equally often, up to one time.
 
     Returns:
         Scalars `[]` on the device, of this process's environments; the norm of the gradient is that of all.
@@ -205,12 +222,17 @@ def update(
     history: list[dict[str, Tensor]] = []
     epoch_kl: list[Tensor] = []
     stopped = False
+    stream = itertools.chain.from_iterable(
+        _draw_minibatches(rollout.num_envs, config, generator) for _ in itertools.count()
+    )
+    if minibatches_per_epoch is None:
+        minibatches_per_epoch = rollout.num_envs // config.minibatch_envs(rollout.num_envs)
     for _ in range(config.n_epochs):
         # Several processes must agree on it, which takes an exchange.
         if processes.count > 1 and interrupted():
             break
         epoch_kl = []
-        minibatches = list(_draw_minibatches(rollout.num_envs, config, generator))
+        minibatches = list(itertools.islice(stream, minibatches_per_epoch))
         for environments, advantage in zip(
             minibatches, _advantages(rollout, minibatches, config, processes), strict=True
         ):
@@ -273,7 +295,8 @@ def _minibatch_loss(
     environments = environments.to(device, non_blocking=True)
     batch = {
         name: rollout.fields[name].index_select(1, environments)
-        for name in ("observation", "action", "episode_start", "log_prob", "value", "return")
+        for name in ("observation", "action", "episode_start", "log_prob", "value", "return", "proximal_log_prob")
+        if name in rollout.fields
     }
     actor, critic = rollout.start_state
     state = RecurrentState(
@@ -283,7 +306,15 @@ def _minibatch_loss(
     with precision.autocast():
         evaluation = policy.evaluate(batch["observation"], state, starts, batch["action"])
     evaluation = Evaluation(*(tensor.float() for tensor in evaluation))
-    return ppo_loss(evaluation, batch["log_prob"], batch["value"], advantage, batch["return"], config)
+    return ppo_loss(
+        evaluation,
+        batch["log_prob"],
+        batch["value"],
+        advantage,
+        batch["return"],
+        config,
+        batch.get("proximal_log_prob"),
+    )
 
 
 def explained_variance(value: Tensor, target: Tensor) -> Tensor:
