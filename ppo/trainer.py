@@ -82,7 +82,7 @@ class Trainer:
         facts: Mapping[str, Any],
         evaluator: Evaluator | None = None,
     ) -> None:
-        self.minibatches = ppo.n_epochs * (env.num_envs // ppo.minibatch_envs(env.num_envs))
+        self.minibatches_per_epoch = env.num_envs // ppo.minibatch_envs(env.num_envs)
         self.env, self.policy, self.ppo, self.budget = env, policy, ppo, budget
         self.checkpoints, self.console, self.logger = checkpoints, console, logger
         self.precision, self.processes, self.seed, self.facts = precision, processes, seed, facts
@@ -240,7 +240,7 @@ class Trainer:
                 self.precision,
                 self.processes,
                 interrupted=self._interrupted_in_update,
-                minibatches_per_epoch=self.minibatches // ppo.n_epochs,
+                minibatches_per_epoch=self.minibatches_per_epoch,
             )
             scalars["explained_variance"] = explained_variance(fields["value"], fields["return"])
             scalars["std"] = self.policy.log_std.detach().exp().mean()
@@ -271,7 +271,9 @@ class Trainer:
         metrics["train/n_updates"] = self.n_updates
         if self.ppo.clip_range_vf is not None:
             metrics["train/clip_range_vf"] = self.ppo.clip_range_vf
-        self._watch_failures(metrics.get("train/skipped_updates", 0.0) >= self.minibatches)
+        self._watch_failures(
+            metrics.get("train/skipped_updates", 0.0) >= self.ppo.n_epochs * self.minibatches_per_epoch
+        )
         self.learning_rate.after_update(metrics.get("train/approx_kl", float("nan")), self.num_timesteps)
         return metrics
 
