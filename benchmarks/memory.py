@@ -213,9 +213,10 @@ def table_rows(result: Mapping[str, Any]) -> list[list[str]]:
         "LSTM workspace of one minibatch, as counted on this device": saved["workspace"],
         "weights, gradients, Adam": result["weight_bytes"],
         "total on this device": result["total_bytes_on_this_device"],
-        "gates and cell states, instead of the workspace": saved["lstm"],
-        "total with these: the least without recomputing": result["total_bytes_at_least"],
     }
+    if saved["workspace"]:
+        names["gates and cell states, instead of the workspace"] = saved["lstm"]
+        names["total with these: the least without recomputing"] = result["total_bytes_at_least"]
     rows = [[name, megabytes(size), f"{size / GPU_BYTES:.1%}", ""] for name, size in names.items()]
     rows[0][3] = f"{storages[OURS] / needed:.2f}"
     rows.append(["fields of a rollout", megabytes(needed), f"{needed / GPU_BYTES:.1%}", "1.00"])

@@ -111,7 +111,7 @@ def test_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("words", [["--num-envs", "0"], ["--iterations", "0"], ["--model", "nowhere.zip"]])
 def test_bad_input(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(words)
+        main([*words, "--contenders", OURS])
     assert caught.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1

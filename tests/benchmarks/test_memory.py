@@ -52,5 +52,5 @@ def test_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_robots_must_be_whole_samples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--num-envs", "33"])
+        main(["--num-envs", "33", "--contenders", "ours"])
     assert "--num-envs" in capsys.readouterr().err
