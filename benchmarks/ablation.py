@@ -1,8 +1,8 @@
 """What each part of the walking recipe contributes: `python -m benchmarks.ablation [--json FILE]`.
 
-Trains the `cpu` preset as it is and with single parts taken out, over several seeds, and reports how many of the eight
-commands pass the examination that `train.py --eval-freq` makes. Trainings run side by side, one process each, so only
-control steps are compared, not seconds.
+Trains the `cpu` preset as it is, with single parts taken out, and with ideas put in (`benchmarks.ideas`), over several
+seeds, and reports how many of the eight commands pass the examination that `train.py --eval-freq` makes. Trainings run
+side by side, one process each, so only control steps are compared, not seconds.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
+from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_table, print_facts, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,16 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "without height termination": ("--env.terminations.minimum-height", "0"),
     "without the clock's rewards": (f"{REWARD}clock-contact", "0", f"{REWARD}swing-height", "0"),
     "without the mirror": ("--env.no-mirror-left-stance",),
+    "without a clock, air time instead": (
+        "--env.no-mirror-left-stance",
+        "--env.observations.no-clock",
+        *(f"{REWARD}clock-contact", "0", f"{REWARD}swing-height", "0", f"{REWARD}foot-air-time", "2"),
+    ),
+    "discount 0.97": ("--ppo.gamma", "0.97"),
+    "discount 0.99, lambda 0.95": ("--ppo.gamma", "0.99", "--ppo.gae-lambda", "0.95"),
+    "normalised observations": (),
+    "commands that grow": (),
+    "velocity averaged over a stride": (),
 }
 TAGS = ("eval/commands_passed", "eval/score", "eval/survival", "eval/forward_velocity_error")
 Curve = list[tuple[int, float]]
@@ -62,8 +73,10 @@ def main() -> int:
             variant, seed = job
             interval = options.timesteps // options.evaluations
             flags = ["--preset", options.preset, "--total-timesteps", str(options.timesteps), *VARIANTS[variant]]
+            flags += ["--eval-freq", str(interval), "--seed", str(seed)]
             return train(
-                [*flags, "--eval-freq", str(interval), "--seed", str(seed)], Path(folder) / f"{jobs.index(job)}"
+                ["-m", "benchmarks.ideas", variant, *flags] if variant in IDEAS else ["train.py", *flags],
+                Path(folder) / f"{jobs.index(job)}",
             )
 
         for (variant, seed), curves in zip(jobs, pool.map(run, jobs), strict=True):
@@ -78,17 +91,17 @@ def main() -> int:
     return 0
 
 
-def train(flags: Sequence[str], folder: Path) -> dict[str, Curve]:
-    """Train in a process of its own; the curves of `TAGS`.
+def train(program: Sequence[str], folder: Path) -> dict[str, Curve]:
+    """Run `program` with its flags in a process of its own; the curves of `TAGS`.
 
     Raises:
         RuntimeError: the training failed; its last lines are in the message.
     """
-    command = [sys.executable, str(ROOT / "train.py"), *flags, "--processes", "1", "--log-dir", str(folder)]
+    command = [sys.executable, *program, "--processes", "1", "--log-dir", str(folder), "--exp-name", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, "--exp-name", "run"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(flags)} failed: {(done.stdout + done.stderr)[-2000:]}")
+        raise RuntimeError(f"{' '.join(program)} failed: {(done.stdout + done.stderr)[-2000:]}")
     accumulator = EventAccumulator(str(folder / "run" / "RecurrentPPO_1"))
     accumulator.Reload()
     known = accumulator.Tags()["scalars"]

@@ -3,15 +3,16 @@
 import pytest
 
 from benchmarks.ablation import TAGS, VARIANTS, table
+from benchmarks.ideas import IDEAS
 from configs.command_line import parse
 from configs.experiment import Experiment
 from configs.presets import CPU
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_but_the_first_changes_the_experiment(variant: str) -> None:
+def test_every_variant_but_the_first_and_the_ideas_changes_the_experiment(variant: str) -> None:
     made = parse(Experiment, CPU, VARIANTS[variant], program="train.py", description="")
-    assert (made == CPU) == (variant == "everything")
+    assert (made == CPU) == (variant == "everything" or variant in IDEAS)
 
 
 def test_the_table_joins_seeds() -> None:

@@ -1,0 +1,97 @@
+"""Each idea does what its name says, and nothing else."""
+
+import pytest
+import torch
+
+import biped.env
+from benchmarks.ideas import (
+    GROWTH_STEPS,
+    GrowingCommands,
+    GrowingDisturbancesEnv,
+    Normalized,
+    SmoothedVelocityEnv,
+    grow_commands,
+)
+from biped.commands import CommandConfig
+from biped.env import EnvConfig
+from biped.randomization import RandomizationConfig
+from biped.rewards import RewardConfig
+from biped.terminations import EpisodeEnd
+from ppo.policy import PolicyConfig, RecurrentActorCritic
+from ppo.recurrence import EpisodeStarts
+from tests.biped.fake_simulator import FakeSimulator
+
+CONFIG = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(8,), vf=(8,))
+
+
+@torch.no_grad()
+def test_observations_are_normalised_by_what_was_seen_before_the_last_update() -> None:
+    torch.manual_seed(0)
+    normalized, plain = Normalized(CONFIG, 3, 2), RecurrentActorCritic(CONFIG, 3, 2)
+    plain.load_state_dict(normalized.state_dict())
+    observation, noise, never = 5.0 + 2.0 * torch.randn(6, 4, 3), torch.zeros(4, 2), torch.zeros(4, dtype=torch.bool)
+    state = plain.initial_state(4)
+    for t in range(6):
+        acted = normalized.act(observation[t], state.actor, never, noise)[0]
+        torch.testing.assert_close(acted, plain.act(observation[t], state.actor, never, noise)[0])
+    starts, actions = EpisodeStarts(torch.zeros(6, 4, dtype=torch.bool)), torch.randn(6, 4, 2)
+    judged = normalized.evaluate(observation, state, starts, actions).value
+    torch.testing.assert_close(judged, plain.evaluate(observation, state, starts, actions).value)
+
+    flat = observation.reshape(-1, 3)
+    standard = (observation - flat.mean(0)) / flat.std(0, correction=0)
+    unexpected = torch.full((4, 3), 100.0)
+    normalized.act(unexpected, state.actor, never, noise)
+    judged = normalized.evaluate(observation, state, starts, actions).value
+    torch.testing.assert_close(judged, plain.evaluate(standard, state, starts, actions).value)
+
+
+def test_commands_grow_to_their_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(biped.env, "Commands", biped.env.Commands)  # type: ignore[attr-defined]
+    grow_commands()
+    assert biped.env.Commands is GrowingCommands  # type: ignore[attr-defined]
+    config = CommandConfig(linear_velocity_x=(-1.0, 1.0))
+    commands = GrowingCommands(config, 4096, 0.02, torch.Generator().manual_seed(0))
+    due, waiting = torch.zeros(4096, dtype=torch.long), torch.ones(4096, dtype=torch.long)
+    commands.step(due)
+    assert commands.value[:, 0].abs().max().item() == pytest.approx(0.3, abs=1e-3)
+    for _ in range(GROWTH_STEPS - 1):
+        commands.step(waiting)
+    commands.step(due)
+    assert commands.value[:, 0].abs().max().item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_velocity_that_is_paid_for_is_smoothed_within_an_episode() -> None:
+    simulator = FakeSimulator(2)
+    env = SmoothedVelocityEnv(
+        simulator, EnvConfig(rewards=RewardConfig(foot_alternation=0, sinusoidal_motion=0)), seed=0
+    )
+    env.reset()
+    end = EpisodeEnd(*(torch.zeros(2, dtype=torch.bool) for _ in EpisodeEnd._fields))
+
+    def paid(x: float, z: float) -> torch.Tensor:
+        velocity = torch.tensor([[x, 0.0, z]] * 2)
+        env.state = env.state._replace(base_linear_velocity=velocity)
+        return env._reward_inputs(torch.zeros(2, 9), end).state.base_linear_velocity
+
+    assert paid(0.6, 0.1).tolist() == torch.tensor([[0.6, 0.0, 0.1]] * 2).tolist()
+    env._began = torch.tensor([False, True])
+    torch.testing.assert_close(paid(0.0, 0.3), torch.tensor([[0.58, 0.0, 0.3], [0.0, 0.0, 0.3]]))
+
+
+def test_disturbances_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(biped.env, "pushed_velocity", biped.env.pushed_velocity)  # type: ignore[attr-defined]
+    simulator = FakeSimulator(256)
+    randomization = RandomizationConfig(latency_steps=(0, 2), push_speed=1.0, push_interval_s=0.02)
+    env = GrowingDisturbancesEnv(simulator, EnvConfig(randomization=randomization), seed=0)
+    env.reset()
+    drawn = env.randomization.latency.clone()
+    fastest, still = [], torch.zeros(256, 9)
+    for _ in range(3):
+        env.step(still)
+        fastest.append(simulator.velocity_settings[-1][0].norm(dim=-1).max().item())
+    assert fastest[0] == 0.0
+    torch.testing.assert_close(env.randomization.latency[~env._began], drawn[~env._began])
+    env._step_count = GROWTH_STEPS
+    env.step(still)
+    assert simulator.velocity_settings[-1][0].norm(dim=-1).max().item() > 0.9
