@@ -9,12 +9,16 @@
        c[t] = f * c[t - 1] + i * g        h[t] = o * tanh(c[t])
 
    What is one large product over all its steps, the input projection and the gradients of the weights, is a dense
-   layer's; the LSTM functions do the part that goes step by step. */
+   layer's; the LSTM functions do the part that goes step by step.
 
+   Behind the layers: the sum of gradients over the processes of one machine. */
+
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 /* Floats in a vector and rows of the tiles of a matrix product: as many sums as the registers of the machine hold. */
 #if defined(__AVX512F__)
@@ -436,4 +440,39 @@ void lstm_backward(const lstm *s, unsigned threads, parallel start)
 {
     pack(4 * s->H, s->H, s->weight, s->H, 0, s->workspace);
     spread(s, lstm_backward_rows, s->N, (s->N + threads - 1) / threads, threads, start);
+}
+
+/* A sum over processes of one machine, in memory that they share. `turns` has a cache line for each of them with the
+   number t of the last sum that it has published its part of, or -t - 1 if it was the last one ever. */
+enum { LINE = 8, YIELDS = 20000, NAPS = 5000 };
+
+void publish(_Atomic int64_t *turns, ptrdiff_t rank, int64_t turn, float *slot, const float *values, ptrdiff_t floats)
+{
+    memcpy(slot, values, floats * sizeof *slot);
+    atomic_store_explicit(turns + rank * LINE, turn, memory_order_release);
+}
+
+/* Returns 1 with the sum in `values`, 0 if somebody has not published for about a second, -1 if somebody has left. */
+int collect(_Atomic int64_t *turns, ptrdiff_t processes, int64_t turn, const float *slots, ptrdiff_t stride,
+            float *values, ptrdiff_t floats)
+{
+    const struct timespec nap = {0, 200000};
+    for (ptrdiff_t rank = 0, waits = 0; rank < processes;) {
+        int64_t other = atomic_load_explicit(turns + rank * LINE, memory_order_acquire);
+        if (other >= turn || -other - 1 >= turn)
+            rank++;
+        else if (other < 0)
+            return -1;
+        else if (waits++ < YIELDS)
+            sched_yield();
+        else if (waits < YIELDS + NAPS)
+            nanosleep(&nap, 0);
+        else
+            return 0;
+    }
+    memcpy(values, slots, floats * sizeof *values);
+    for (ptrdiff_t rank = 1; rank < processes; rank++)
+        for (ptrdiff_t i = 0; i < floats; i++)
+            values[i] += slots[rank * stride + i];
+    return 1;
 }

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ppo.shared_memory import SharedSum, open_shared_sum
+
 T = TypeVar("T")
 
 
@@ -35,11 +37,13 @@ class Processes:
         self.count = count
         self.device = device or torch.device("cpu")
         self.helpers = helpers
+        self._shared_floats = 0
+        self._shared: SharedSum | None = None
 
     def average_(self, tensor: Tensor) -> None:
         """Replace a tensor by its mean over all processes."""
         if self.count > 1:
-            dist.all_reduce(tensor)
+            self._add_up(tensor)
             tensor /= self.count
 
     def mean(self, tensor: Tensor) -> Tensor:
@@ -51,8 +55,19 @@ class Processes:
         if self.count == 1:
             return tensor
         total = tensor.detach().clone()
-        dist.all_reduce(total)
+        self._add_up(total)
         return total
+
+    def _add_up(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum; what processes of one machine can add up in shared memory they do."""
+        if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
+            if tensor.numel() > self._shared_floats:
+                self._shared_floats = tensor.numel()
+                self._shared = open_shared_sum(self.rank, self.count, self._shared_floats, self.helpers)
+            if self._shared is not None:
+                self._shared.sum_(tensor)
+                return
+        dist.all_reduce(tensor)
 
     def gather(self, value: T) -> list[T]:
         """Every process's value, in the order of their ranks; on other ranks than 0 the list is empty."""
@@ -78,6 +93,8 @@ class Processes:
 
     def close(self) -> None:
         """Leave the group; processes started by this one are ended."""
+        if self._shared is not None:
+            self._shared.leave()
         if self.count > 1 and dist.is_initialized():
             dist.destroy_process_group()
         for helper in self.helpers:
