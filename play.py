@@ -187,12 +187,12 @@ def run(options: PlayOptions, checkpoint: Checkpoint | None, experiment: "Experi
 
 
 def disturbed(config: EnvConfig) -> EnvConfig:
-    """The task with the noise, the pushes and the differences between robots of the robust preset."""
-    from configs.presets import ROBUST
+    """The task with the noise, the pushes and the differences between robots that the robust preset prepares for."""
+    from configs.presets import DISTURBANCES
 
     return dataclasses.replace(
         config,
-        randomization=ROBUST.env.randomization,
+        randomization=DISTURBANCES,
         observations=dataclasses.replace(config.observations, noise=True),
     )
 

@@ -56,8 +56,8 @@ class PlayOptions:
     evaluate: bool = False
     """Measure the walk under a list of commands, print a table, and judge it."""
     disturbed: bool = False
-    """With --evaluate: disturb the robots as the robust preset does in training, pushes, delays, noise and all, and ask
-    them to survive and to keep their course. What the checkpoint was trained with does not matter."""
+    """With --evaluate: disturb the robots with all that the robust preset prepares for, pushes, delays, noise and the
+    rest, and ask them to survive and to keep their course. What the checkpoint was trained with does not matter."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write what --evaluate measures to this file as well."""
     verbose: bool = False

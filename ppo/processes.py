@@ -81,12 +81,6 @@ class Processes:
         """Whether the flag is set in any process."""
         return flag if self.count == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0.0)
 
-    def broadcast_parameters(self, module: torch.nn.Module) -> None:
-        """Give every process the parameters of rank 0."""
-        if self.count > 1:
-            for parameter in module.parameters():
-                dist.broadcast(parameter.data, 0)
-
     def wait(self) -> None:
         """Wait until every process has come here."""
         self.any(False)

@@ -310,7 +310,7 @@ class Trainer:
 
     def _interrupted_in_update(self) -> bool:
         """On CUDA, several processes would have to wait for the device to agree, so they go on to the end."""
-        return self._interrupted() if self.processes.count == 1 or self.env.device.type == "cpu" else False
+        return (self.processes.count == 1 or self.env.device.type == "cpu") and self._interrupted()
 
     def save(self, name: str) -> None:
         """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here.
