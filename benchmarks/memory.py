@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.adapters import CONTENDERS, MODULES, OURS, SB3
-from benchmarks.learner import LEARNERS, NETWORKS, Learner, Ours, Settings
+from benchmarks.learner import NETWORKS
+from benchmarks.learners import LEARNERS, Learner, Ours, Settings
 from benchmarks.measurement import (
     INSTALL,
     machine,

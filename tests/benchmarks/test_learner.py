@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmarks.adapters import CONTENDERS, OURS, RSL, SB3
-from benchmarks.learner import LEARNERS, NETWORKS, Settings, learning_flop, main, measure_learner, multiply_adds
+from benchmarks.learner import NETWORKS, learning_flop, main, measure_learner, multiply_adds
+from benchmarks.learners import LEARNERS, Settings
 from benchmarks.synthetic import random_experience
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import Precision
