@@ -42,7 +42,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     ),
     "discount 0.97": ("--ppo.gamma", "0.97"),
     "discount 0.99, lambda 0.95": ("--ppo.gamma", "0.99", "--ppo.gae-lambda", "0.95"),
-    "normalised observations": (),
+    "normalised observations": ("--ppo.normalize-observation",),
     "commands that grow": (),
     "velocity averaged over a stride": (),
 }

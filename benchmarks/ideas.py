@@ -1,7 +1,6 @@
 """Changes to the recipe that no flag makes: `python -m benchmarks.ideas NAME [flags of train.py]` trains with one.
 
-They are here to be measured, by `benchmarks.ablation` or alone; what pays moves into the project. A model trained with
-normalised observations is of use only during its training, since its weights do not know of the normalisation.
+They are here to be measured, by `benchmarks.ablation` or alone; what pays moves into the project.
 """
 
 import sys
@@ -19,60 +18,11 @@ from biped.rewards import RewardInputs
 from biped.state import State
 from biped.terminations import EpisodeEnd
 from ppo.env import Step
-from ppo.policy import Evaluation, PolicyConfig, RecurrentActorCritic, RecurrentState
-from ppo.recurrence import EpisodeStarts, LstmState
 
 GROWTH_STEPS = 1000
 """Control steps of each robot in which a curriculum reaches the whole task."""
 STRIDE_S = 0.6
 """s: the clock's period."""
-
-
-class Normalized(RecurrentActorCritic):
-    """Sees observations less their mean, divided by their standard deviation, over all of the training so far.
-
-    Both change only between an update and the next rollout, so that an update judges what the rollout has done.
-    """
-
-    _sums: Tensor
-    _center: Tensor
-    _scale: Tensor
-
-    def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int) -> None:
-        super().__init__(config, observation_dim, action_dim)
-        self.register_buffer("_sums", torch.zeros(3, observation_dim, dtype=torch.float64), persistent=False)
-        self.register_buffer("_center", torch.zeros(observation_dim), persistent=False)
-        self.register_buffer("_scale", torch.ones(observation_dim), persistent=False)
-        self._due = False
-
-    def act(
-        self, observation: Tensor, state: LstmState, episode_start: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, LstmState, Tensor]:
-        """As the base class. With noise it is training, so the observation counts."""
-        if noise is not None:
-            if self._due:
-                count, total, squares = self._sums
-                mean = total / count
-                self._center = mean.float()
-                self._scale = (squares / count - mean**2).clamp(min=1e-8).rsqrt().float()
-                self._due = False
-            wide = observation.double()
-            self._sums += torch.stack((torch.ones_like(wide), wide, wide**2)).sum(1)
-        return super().act(self._normalize(observation), state, episode_start, noise)
-
-    def critic_step(
-        self, observation: Tensor, state: LstmState, episode_start: Tensor, actor_latent: Tensor
-    ) -> tuple[Tensor, LstmState]:
-        """As the base class."""
-        return super().critic_step(self._normalize(observation), state, episode_start, actor_latent)
-
-    def evaluate(self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor) -> Evaluation:
-        """As the base class."""
-        self._due = True
-        return super().evaluate(self._normalize(observation), state, starts, action)
-
-    def _normalize(self, observation: Tensor) -> Tensor:
-        return (observation - self._center) * self._scale
 
 
 class GrowingCommands(Commands):
@@ -126,11 +76,6 @@ class GrowingDisturbancesEnv(BipedEnv):
         return step
 
 
-def normalize_observations() -> None:
-    """Train a `Normalized` policy."""
-    train.RecurrentActorCritic = Normalized  # type: ignore[attr-defined]
-
-
 def grow_commands() -> None:
     """Draw `GrowingCommands`."""
     biped.env.Commands = GrowingCommands  # type: ignore[attr-defined]
@@ -147,7 +92,6 @@ def grow_disturbances() -> None:
 
 
 IDEAS: Mapping[str, Callable[[], None]] = {
-    "normalised observations": normalize_observations,
     "commands that grow": grow_commands,
     "velocity averaged over a stride": smooth_velocity,
     "disturbances that grow": grow_disturbances,

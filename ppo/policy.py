@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo.fused_mlp import run_mlp
+from ppo.normalization import ObservationNormalizer
 from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
@@ -93,10 +94,13 @@ class RecurrentActorCritic(nn.Module):
 
     critic: nn.Linear | None
     lstm_critic: nn.LSTM | None
+    normalizer: ObservationNormalizer | None
+    """Of the observations that the network is given; None where it takes them as they are."""
 
     def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int) -> None:
         super().__init__()
         self.config = config
+        self.normalizer = None
         self.log_std = nn.Parameter(torch.full((action_dim,), config.log_std_init))
         self.features_extractor = mlp(observation_dim, config.features, ACTIVATIONS[config.activation])
         self.mlp_extractor = MlpExtractor(config)
@@ -143,7 +147,7 @@ class RecurrentActorCritic(nn.Module):
             Action `[N, A]` (not clipped), its log-probability `[N]`, the state after the step, and the actor LSTM's
             output `[N, H]`, which a critic that shares it needs.
         """
-        latent, state = lstm_step(self.lstm_actor, run_mlp(self.features_extractor, observation), state, episode_start)
+        latent, state = lstm_step(self.lstm_actor, self._features(observation), state, episode_start)
         mean = self._mean(latent)
         action = mean if noise is None else mean + self.log_std.exp() * noise
         return action, self._log_prob(mean, action), state, latent
@@ -153,10 +157,8 @@ class RecurrentActorCritic(nn.Module):
     ) -> tuple[Tensor, LstmState]:
         """Advance the critic by one step; returns its latent `[N, H]` for `value` and the state after the step."""
         if self.lstm_critic is not None:
-            return lstm_step(self.lstm_critic, run_mlp(self.features_extractor, observation), state, episode_start)
-        return (
-            actor_latent if self.critic is None else self.critic(run_mlp(self.features_extractor, observation))
-        ), state
+            return lstm_step(self.lstm_critic, self._features(observation), state, episode_start)
+        return (actor_latent if self.critic is None else self.critic(self._features(observation))), state
 
     def value(self, latent: Tensor) -> Tensor:
         """Value `[...]` of a critic's latent `[..., H]`."""
@@ -177,7 +179,7 @@ class RecurrentActorCritic(nn.Module):
             starts: where episodes start in the sequences.
             action: `[T, N, A]`.
         """
-        features = run_mlp(self.features_extractor, observation)
+        features = self._features(observation)
         latent = lstm_sequence(self.lstm_actor, features, state.actor, starts)
         if self.lstm_critic is not None:
             critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, starts)
@@ -189,8 +191,27 @@ class RecurrentActorCritic(nn.Module):
 
     def log_prob(self, observation: Tensor, state: LstmState, starts: EpisodeStarts, action: Tensor) -> Tensor:
         """Log-probability `[T, N]` of stored actions, as in `evaluate`, without the critic; `state` is the actor's."""
-        latent = lstm_sequence(self.lstm_actor, run_mlp(self.features_extractor, observation), state, starts)
+        latent = lstm_sequence(self.lstm_actor, self._features(observation), state, starts)
         return self._log_prob(self._mean(latent), action)
+
+    def plain_state_dict(self) -> dict[str, Tensor]:
+        """Parameters by name of the same network without a normalizer."""
+        parameters = self.state_dict()
+        return dict(parameters) if self.normalizer is None else self.normalizer.fold(parameters, self.first_layers)
+
+    @property
+    def first_layers(self) -> list[tuple[str, str]]:
+        """Names of weight and bias of every layer that observations enter."""
+        if self.config.features:
+            return [("features_extractor.0.weight", "features_extractor.0.bias")]
+        lstms = ["lstm_actor", *(["lstm_critic"] if self.lstm_critic is not None else [])]
+        linear = [("critic.weight", "critic.bias")] if self.critic is not None else []
+        return [(f"{name}.weight_ih_l0", f"{name}.bias_ih_l0") for name in lstms] + linear
+
+    def _features(self, observation: Tensor) -> Tensor:
+        if self.normalizer is not None:
+            observation = self.normalizer(observation)
+        return run_mlp(self.features_extractor, observation)
 
     def _mean(self, latent: Tensor) -> Tensor:
         return run_mlp((*self.mlp_extractor.policy_net, self.action_net), latent)

@@ -1,5 +1,6 @@
 """The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
 
+import itertools
 import math
 import signal
 import time
@@ -19,6 +20,7 @@ from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
 from ppo.logging import MetricsLogger
 from ppo.metrics import iteration_fractions, read_fractions
+from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
@@ -86,6 +88,8 @@ class Trainer:
         self.env, self.policy, self.ppo, self.budget = env, policy, ppo, budget
         self.checkpoints, self.console, self.logger = checkpoints, console, logger
         self.precision, self.processes, self.seed, self.facts = precision, processes, seed, facts
+        if ppo.normalize_observation:
+            policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
         self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
@@ -247,6 +251,8 @@ class Trainer:
             self.n_updates += ppo.n_epochs
             newest = slice(None) if replay is None else replay.newest
             rollout.start_state = RecurrentState(self.end_state, (hidden[:, newest], cell[:, newest]))
+            if self.policy.normalizer is not None:
+                self.policy.normalizer.update(rollout.fields["observation"], self.processes)
             self.episodes.end_rollout()
             self.between_rollouts = True
         return scalars
@@ -329,7 +335,7 @@ class Trainer:
             observation_dim=env.observation_dim,
             action_low=tuple(env.action_low.tolist()),
             action_high=tuple(env.action_high.tolist()),
-            parameters=dict(self.policy.state_dict()),
+            parameters=self.policy.plain_state_dict(),
             optimizer=self.optimizer.state_dict(),
             hyperparameters=ppo.sb3_hyperparameters(env.num_envs, self.learning_rate.value, self.seed),
             num_timesteps=self.num_timesteps,
@@ -339,11 +345,30 @@ class Trainer:
                 "learning_rate": self.learning_rate.state_dict(),
                 "best_score": self.best_score,
                 "processes": states,
+                **self._normalizer_state(),
             },
         )
         path = self.checkpoints.save(name, model)
         if path is not None and self.logger is not None:
             self.logger.log_checkpoint(path)
+
+    def _normalizer_state(self) -> dict[str, Any]:
+        """The normalizer, and the layers that it is folded into as they are without it."""
+        normalizer, parameters = self.policy.normalizer, self.policy.state_dict()
+        if normalizer is None:
+            return {}
+        names = itertools.chain.from_iterable(self.policy.first_layers)
+        return {"normalizer": normalizer.state_dict(), "first_layers": {name: parameters[name] for name in names}}
+
+    def _restore_normalizer(self, state: Mapping[str, Any] | None) -> None:
+        """Go on normalising as the saved training did. To begin with it later would change what the network does."""
+        if self.policy.normalizer is None:
+            return
+        if state is None or not {"normalizer", "first_layers"} <= state.keys():
+            self.policy.normalizer = None
+            return
+        self.policy.normalizer.load_state_dict(state["normalizer"])
+        self.policy.load_state_dict({**self.policy.state_dict(), **state["first_layers"]})
 
     def _process_state(self) -> dict[str, Any]:
         """State of this process's environments and generators; empty in the middle of a rollout."""
@@ -369,6 +394,7 @@ class Trainer:
             Whether the environments continue exactly where they were; otherwise new episodes start.
         """
         self.policy.load_state_dict(model.parameters)
+        self._restore_normalizer(model.native_state)
         if model.optimizer and model.optimizer["state"]:
             self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates

@@ -48,6 +48,9 @@ class PPOConfig:
     """Gradients are scaled down to this global norm."""
     normalize_advantage: bool = True
     """Give each minibatch's advantages mean 0 and standard deviation 1."""
+    normalize_observation: bool = False
+    """Give the network observations of mean 0 and standard deviation 1. Checkpoints take them as they are: both are
+    folded into the first layer."""
     target_kl: float | None = None
     """Stop an update when the KL divergence exceeds 1.5 times this; None to never stop. Waits for the device."""
     replay: int = 1

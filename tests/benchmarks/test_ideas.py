@@ -8,7 +8,6 @@ from benchmarks.ideas import (
     GROWTH_STEPS,
     GrowingCommands,
     GrowingDisturbancesEnv,
-    Normalized,
     SmoothedVelocityEnv,
     grow_commands,
 )
@@ -17,33 +16,7 @@ from biped.env import EnvConfig
 from biped.randomization import RandomizationConfig
 from biped.rewards import RewardConfig
 from biped.terminations import EpisodeEnd
-from ppo.policy import PolicyConfig, RecurrentActorCritic
-from ppo.recurrence import EpisodeStarts
 from tests.biped.fake_simulator import FakeSimulator
-
-CONFIG = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(8,), vf=(8,))
-
-
-@torch.no_grad()
-def test_observations_are_normalised_by_what_was_seen_before_the_last_update() -> None:
-    torch.manual_seed(0)
-    normalized, plain = Normalized(CONFIG, 3, 2), RecurrentActorCritic(CONFIG, 3, 2)
-    plain.load_state_dict(normalized.state_dict())
-    observation, noise, never = 5.0 + 2.0 * torch.randn(6, 4, 3), torch.zeros(4, 2), torch.zeros(4, dtype=torch.bool)
-    state = plain.initial_state(4)
-    for t in range(6):
-        acted = normalized.act(observation[t], state.actor, never, noise)[0]
-        torch.testing.assert_close(acted, plain.act(observation[t], state.actor, never, noise)[0])
-    starts, actions = EpisodeStarts(torch.zeros(6, 4, dtype=torch.bool)), torch.randn(6, 4, 2)
-    judged = normalized.evaluate(observation, state, starts, actions).value
-    torch.testing.assert_close(judged, plain.evaluate(observation, state, starts, actions).value)
-
-    flat = observation.reshape(-1, 3)
-    standard = (observation - flat.mean(0)) / flat.std(0, correction=0)
-    unexpected = torch.full((4, 3), 100.0)
-    normalized.act(unexpected, state.actor, never, noise)
-    judged = normalized.evaluate(observation, state, starts, actions).value
-    torch.testing.assert_close(judged, plain.evaluate(standard, state, starts, actions).value)
 
 
 def test_commands_grow_to_their_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:
