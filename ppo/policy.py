@@ -7,9 +7,11 @@ their order and their initialisation are those of `MlpLstmPolicy` in sb3-contrib
 it is.
 """
 
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -198,6 +200,27 @@ class RecurrentActorCritic(nn.Module):
         """Parameters by name of the same network without a normalizer."""
         parameters = self.state_dict()
         return dict(parameters) if self.normalizer is None else self.normalizer.fold(parameters, self.first_layers)
+
+    def normalizer_state_dict(self) -> dict[str, Any]:
+        """The normalizer, and the layers that `plain_state_dict` folds it into as they are; empty without one."""
+        if self.normalizer is None:
+            return {}
+        parameters = self.state_dict()
+        names = itertools.chain.from_iterable(self.first_layers)
+        return {"normalizer": self.normalizer.state_dict(), "first_layers": {name: parameters[name] for name in names}}
+
+    def restore_normalizer(self, state: Mapping[str, Any]) -> None:
+        """After loading a plain state dict, go on normalising as `normalizer_state_dict` says.
+
+        Where `state` says nothing, the policy goes on without: to begin later would change what the network does.
+        """
+        if self.normalizer is None:
+            return
+        if not {"normalizer", "first_layers"} <= state.keys():
+            self.normalizer = None
+            return
+        self.normalizer.load_state_dict(state["normalizer"])
+        self.load_state_dict({**self.state_dict(), **state["first_layers"]})
 
     @property
     def first_layers(self) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
 
-import itertools
 import math
 import signal
 import time
@@ -345,30 +344,12 @@ class Trainer:
                 "learning_rate": self.learning_rate.state_dict(),
                 "best_score": self.best_score,
                 "processes": states,
-                **self._normalizer_state(),
+                **self.policy.normalizer_state_dict(),
             },
         )
         path = self.checkpoints.save(name, model)
         if path is not None and self.logger is not None:
             self.logger.log_checkpoint(path)
-
-    def _normalizer_state(self) -> dict[str, Any]:
-        """The normalizer, and the layers that it is folded into as they are without it."""
-        normalizer, parameters = self.policy.normalizer, self.policy.state_dict()
-        if normalizer is None:
-            return {}
-        names = itertools.chain.from_iterable(self.policy.first_layers)
-        return {"normalizer": normalizer.state_dict(), "first_layers": {name: parameters[name] for name in names}}
-
-    def _restore_normalizer(self, state: Mapping[str, Any] | None) -> None:
-        """Go on normalising as the saved training did. To begin with it later would change what the network does."""
-        if self.policy.normalizer is None:
-            return
-        if state is None or not {"normalizer", "first_layers"} <= state.keys():
-            self.policy.normalizer = None
-            return
-        self.policy.normalizer.load_state_dict(state["normalizer"])
-        self.policy.load_state_dict({**self.policy.state_dict(), **state["first_layers"]})
 
     def _process_state(self) -> dict[str, Any]:
         """State of this process's environments and generators; empty in the middle of a rollout."""
@@ -394,7 +375,7 @@ class Trainer:
             Whether the environments continue exactly where they were; otherwise new episodes start.
         """
         self.policy.load_state_dict(model.parameters)
-        self._restore_normalizer(model.native_state)
+        self.policy.restore_normalizer(model.native_state or {})
         if model.optimizer and model.optimizer["state"]:
             self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
