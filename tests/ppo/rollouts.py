@@ -2,10 +2,11 @@
 
 from typing import Literal, TypeAlias
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
+from ppo.policy import Evaluation, PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.rollout import Rollout
 
 CPU = torch.device("cpu")
@@ -74,3 +75,16 @@ def step_along(policy: RecurrentActorCritic, rollout: Rollout) -> tuple[Tensor, 
         values.append(policy.value(critic_latent))
         log_probs.append(torch.distributions.Normal(mean, policy.log_std.exp()).log_prob(fields["action"][t]).sum(-1))
     return torch.stack(log_probs), torch.stack(values)
+
+
+def record_evaluated(policy: RecurrentActorCritic, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """A list that grows by the observations of every minibatch that `policy` evaluates from now on."""
+    seen: list[Tensor] = []
+    evaluate = policy.evaluate
+
+    def spy(observation: Tensor, *arguments: object) -> Evaluation:
+        seen.append(observation)
+        return evaluate(observation, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(policy, "evaluate", spy)
+    return seen

@@ -20,7 +20,7 @@ from ppo.runtime import Precision
 from ppo.sb3_zip import read_zip
 from ppo.update import PPOConfig, _minibatch_loss, apply_gradients, normalize, ppo_loss, update
 from tests.ppo.environments import RecallEnv, TrackingEnv
-from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, small_policy, step_along
+from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, record_evaluated, small_policy, step_along
 from tests.ppo.test_trainer import PPO, QUICK, make_trainer, mean_return
 
 T, N = 5, 8
@@ -167,14 +167,7 @@ def test_several_rollouts_cost_as_many_steps_as_one_and_are_used_equally(monkeyp
     batch = replay.batch
     with torch.no_grad():
         replay.judge(policy, batch.fields["episode_start"])
-    seen: list[Tensor] = []
-    evaluate = policy.evaluate
-
-    def spy(observation: Tensor, *arguments: object) -> Evaluation:
-        seen.append(observation)
-        return evaluate(observation, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(policy, "evaluate", spy)
+    seen = record_evaluated(policy, monkeypatch)
     optimizer = FlatAdam(policy.parameters(), 1e-3)
     update(
         policy,

@@ -22,7 +22,7 @@ from ppo.update import (
     ppo_loss,
     update,
 )
-from tests.ppo.rollouts import random_rollout, small_policy
+from tests.ppo.rollouts import random_rollout, record_evaluated, small_policy
 
 ALONE = Processes()
 FP32 = Precision("fp32", "cpu")
@@ -143,14 +143,7 @@ def test_minibatches_are_whole_environments_each_once_per_epoch_and_redrawn() ->
 def test_update_walks_over_every_environment_in_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = small_policy()
     rollout = random_rollout(policy, T, N)
-    seen: list[Tensor] = []
-    evaluate = policy.evaluate
-
-    def spy(observation: Tensor, *arguments: object) -> Evaluation:
-        seen.append(observation)
-        return evaluate(observation, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(policy, "evaluate", spy)
+    seen = record_evaluated(policy, monkeypatch)
     run_update(policy, rollout)
     assert [tuple(batch.shape) for batch in seen] == [(T, N // 4, 3)] * 12
     for epoch in (seen[:4], seen[4:8], seen[8:]):
