@@ -74,7 +74,7 @@ def number_fault(
         break_trainer(trainer)
         try:
             trainer.train()
-            total, count = trainer.episodes.sums()
+            total, count = trainer.collector.episodes.sums()
             returns.append(float(total[0] / count))
         except TrainingFailedError as error:
             stopped.add(str(error).partition(";")[0])

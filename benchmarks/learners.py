@@ -96,21 +96,22 @@ class Ours:
 
     def fill(self, experience: Experience) -> None:
         """Let the trainer collect."""
-        self.trainer.observation = self.env.play(experience)
-        self.trainer.collect()
+        self.trainer.collector.observation = self.env.play(experience)
+        self.trainer.collector.collect(lambda: False)
 
     def learn(self) -> dict[str, float]:
         """Improve, then update once more from the state that the rollout began with."""
         trainer, device = self.trainer, self.settings.device
-        start_state = trainer.rollout.start_state
+        rollout = trainer.collector.rollout
+        start_state = rollout.start_state
         improve = seconds(trainer.improve, device)
-        end_state, trainer.rollout.start_state = trainer.rollout.start_state, start_state
-        episode_start, _ = trainer.rollout.flags_on_host()
+        end_state, rollout.start_state = rollout.start_state, start_state
+        episode_start, _ = rollout.flags_on_host()
         again = partial(
             update,
             trainer.policy,
             trainer.optimizer,
-            trainer.rollout,
+            rollout,
             episode_start,
             trainer.ppo,
             trainer.minibatch_generator,
@@ -118,7 +119,7 @@ class Ours:
             trainer.processes,
         )
         alone = seconds(again, device)
-        trainer.rollout.start_state = end_state
+        rollout.start_state = end_state
         return {"update": alone, "improve": improve}
 
 

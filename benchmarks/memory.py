@@ -89,7 +89,7 @@ def rsl_bytes(storage: Any) -> int:  # noqa: ANN401
 def contender_bytes(name: str, learner: Learner) -> int:
     """Bytes of a contender's filled rollout storage."""
     if name == OURS:
-        return rollout_bytes(learner.trainer.rollout)  # type: ignore[attr-defined]
+        return rollout_bytes(learner.trainer.collector.rollout)  # type: ignore[attr-defined]
     if name == SB3:
         return array_bytes(vars(learner.model.rollout_buffer).values())  # type: ignore[attr-defined]
     return rsl_bytes(learner.algorithm.storage)  # type: ignore[attr-defined]

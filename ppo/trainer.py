@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from ppo.checkpoint import CheckpointFolder
+from ppo.collector import Collector
 from ppo.console import Console, Status
-from ppo.env import VecEnv, finite
-from ppo.episodes import EpisodeStatistics
+from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
 from ppo.logging import MetricsLogger
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import FlatAdam
-from ppo.policy import RecurrentActorCritic, RecurrentState
+from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.replay import Replay
-from ppo.rollout import Rollout, critic_pass, generalized_advantage
+from ppo.rollout import critic_pass, generalized_advantage
 from ppo.runtime import Precision, Stopwatch
 from ppo.sb3_model import Sb3Model
 from ppo.update import PPOConfig, explained_variance, update
@@ -91,29 +91,16 @@ class Trainer:
             policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
         self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
-        self.noise_generator = torch.Generator(env.device).manual_seed(seed)
         self.minibatch_generator = torch.Generator().manual_seed(seed)
         self.stopwatch = Stopwatch(env.device)
-        self.episodes = EpisodeStatistics(env.num_envs, env.device)
+        self.collector = Collector(env, policy, ppo.n_steps, precision, self.stopwatch, seed)
         self.evaluator = evaluator
         self.best_score = -math.inf
         self.num_timesteps = 0
         self.n_updates = 0
         self.failed_updates = 0
         self.signal: int | None = None
-        self.rollout = Rollout(
-            ppo.n_steps,
-            env.num_envs,
-            env.observation_dim,
-            env.action_dim,
-            policy.initial_state(env.num_envs),
-            env.device,
-        )
-        self.replay = Replay(ppo.replay, self.rollout) if ppo.replay > 1 else None
-        self.observation: Tensor | None = None
-        self.between_rollouts = True
-        self.episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-        self.metric_sums: dict[str, Tensor] = {}
+        self.replay = Replay(ppo.replay, self.collector.rollout) if ppo.replay > 1 else None
 
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
@@ -138,15 +125,13 @@ class Trainer:
         return self.signal
 
     def _train(self) -> None:
-        if self.observation is None:
-            self.observation = self.env.reset()
         started, first = time.perf_counter(), self.num_timesteps
         next_save = next_multiple(self.num_timesteps, self.budget.save_freq)
         next_evaluation = next_multiple(self.num_timesteps, self.budget.eval_freq)
         self.console.start(self.num_timesteps)
         while self.num_timesteps < self.budget.total_timesteps and not self._interrupted():
             begin = time.perf_counter()
-            self.collect()
+            self.collector.collect(self._interrupted_in_rollout)
             if self._interrupted():
                 break
             scalars = self.improve()
@@ -176,45 +161,13 @@ class Trainer:
         self.best_score = score
         return True
 
-    def collect(self) -> None:
-        """Fill the rollout with `T` control steps of every environment."""
-        env, rollout = self.env, self.rollout
-        assert self.observation is not None
-        observation, episode_start = self.observation, self.episode_start
-        state = rollout.start_state.actor
-        self.metric_sums, self.between_rollouts = {}, False
-        for t in range(rollout.length):
-            if self.signal is not None and self.processes.count == 1:
-                break
-            with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
-                noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
-                action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
-                rollout.store(t, observation=observation, episode_start=episode_start, action=action, log_prob=log_prob)
-            with self.stopwatch.phase("simulation"):
-                step = env.step(torch.clamp(action.float(), env.action_low, env.action_high))
-            with self.stopwatch.phase("policy"), torch.no_grad():
-                reward = finite(step.reward)
-                rollout.store(
-                    t,
-                    reward=reward,
-                    terminated=step.terminated,
-                    truncated=step.truncated,
-                    final_observation=finite(step.final_observation),
-                )
-                observation, episode_start = finite(step.observation), step.terminated | step.truncated
-                self.episodes.add(reward, episode_start)
-                for name, value in step.metrics.items():
-                    total = self.metric_sums.get(name)
-                    self.metric_sums[name] = value.clone() if total is None else total.add_(value)
-        self.observation, self.episode_start = observation, episode_start
-        self.end_state = state
-
     def improve(self) -> dict[str, Tensor]:
         """Compute advantages, update the policy, and move on to the next rollout; returns scalars on the device."""
-        rollout, ppo, replay = self.rollout, self.ppo, self.replay
-        assert self.observation is not None
+        collector, ppo, replay = self.collector, self.ppo, self.replay
+        rollout = collector.rollout
+        assert collector.observation is not None
         with self.stopwatch.phase("update"):
-            batch, last_observation, last_episode_start = rollout, self.observation, self.episode_start
+            batch, last_observation, last_episode_start = rollout, collector.observation, collector.episode_start
             if replay is not None:
                 batch, last_observation, last_episode_start = replay.add(rollout, last_observation, last_episode_start)
             episode_start, truncated = batch.flags_on_host()
@@ -249,11 +202,9 @@ class Trainer:
             scalars["std"] = self.policy.log_std.detach().exp().mean()
             self.n_updates += ppo.n_epochs
             newest = slice(None) if replay is None else replay.newest
-            rollout.start_state = RecurrentState(self.end_state, (hidden[:, newest], cell[:, newest]))
             if self.policy.normalizer is not None:
                 self.policy.normalizer.update(rollout.fields["observation"], self.processes)
-            self.episodes.end_rollout()
-            self.between_rollouts = True
+            collector.next_rollout((hidden[:, newest], cell[:, newest]))
         return scalars
 
     @property
@@ -263,11 +214,12 @@ class Trainer:
 
     def _metrics(self, scalars: Mapping[str, Tensor], elapsed: float) -> dict[str, float]:
         """Bring everything measured on the device to the host in one transfer, averaged over all processes."""
+        collector = self.collector
         metrics = read_fractions(
-            iteration_fractions(scalars, self.metric_sums, self.episodes, self.rollout.length), self.processes
+            iteration_fractions(scalars, collector.metric_sums, collector.episodes, self.ppo.n_steps), self.processes
         )
         seconds = self.stopwatch.read()
-        steps = self.rollout.length * self.rollout.num_envs * self.processes.count
+        steps = self.ppo.n_steps * self.env.num_envs * self.processes.count
         metrics["perf/steps_per_second"] = steps / elapsed
         for name in ("simulation", "policy", "update"):
             metrics[f"perf/{name}_seconds"] = seconds.get(name, 0.0)
@@ -313,6 +265,10 @@ class Trainer:
     def _interrupted(self) -> bool:
         return self.processes.any(self.signal is not None)
 
+    def _interrupted_in_rollout(self) -> bool:
+        """One process stops at once; several would have to ask each other at every step, so they go on to the end."""
+        return self.signal is not None and self.processes.count == 1
+
     def _interrupted_in_update(self) -> bool:
         """On CUDA, several processes would have to wait for the device to agree, so they go on to the end."""
         return (self.processes.count == 1 or self.env.device.type == "cpu") and self._interrupted()
@@ -353,17 +309,8 @@ class Trainer:
 
     def _process_state(self) -> dict[str, Any]:
         """State of this process's environments and generators; empty in the middle of a rollout."""
-        if not self.between_rollouts or self.observation is None:
-            return {}
-        actor, critic = self.rollout.start_state
-        return {
-            "env": self.env.state_dict(),
-            "noise_generator": self.noise_generator.get_state(),
-            "minibatch_generator": self.minibatch_generator.get_state(),
-            "recurrent": [*actor, *critic],
-            "episode_start": self.episode_start,
-            "episodes": self.episodes.state_dict(),
-        }
+        state = self.collector.state_dict()
+        return {**state, "minibatch_generator": self.minibatch_generator.get_state()} if state else {}
 
     def restore(self, model: Sb3Model) -> bool:
         """Continue from a saved model.
@@ -388,14 +335,8 @@ class Trainer:
         own = state["processes"][self.processes.rank] if same and state["processes"] else {}
         if not own:
             return False
-        self.observation = self.env.load_state_dict(own["env"])
-        self.noise_generator.set_state(own["noise_generator"])
+        self.collector.load_state_dict(own)
         self.minibatch_generator.set_state(own["minibatch_generator"])
-        device = self.env.device
-        tensors = [tensor.to(device) for tensor in own["recurrent"]]
-        self.rollout.start_state = RecurrentState((tensors[0], tensors[1]), (tensors[2], tensors[3]))
-        self.episode_start.copy_(own["episode_start"])
-        self.episodes.load_state_dict(own["episodes"])
         return True
 
 

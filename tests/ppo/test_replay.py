@@ -210,13 +210,13 @@ def test_an_update_on_one_rollout_is_plain_ppo_bit_for_bit() -> None:
 def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None:
     """Every rollout held has its own policy's log-probabilities and state, and the current critic's values."""
     trainer = make_trainer(TrackingEnv(16), tmp_path, 10_000, ppo=replace(PPO, replay=2))
-    trainer.observation = trainer.env.reset()
+    trainer.collector.observation = trainer.env.reset()
     assert trainer.replay is not None
     policies: list[RecurrentActorCritic] = []
     for iteration in range(4):
         policies.append(copy.deepcopy(trainer.policy))
-        trainer.collect()
-        alone = copy.copy(trainer.rollout)
+        trainer.collector.collect(lambda: False)
+        alone = copy.copy(trainer.collector.rollout)
         scalars = trainer.improve()
         assert scalars["skipped_updates"].item() == 0.0
         assert trainer.update_config.clip_range == pytest.approx(0.2 if iteration == 0 else 0.2 / 1.5)
@@ -228,9 +228,13 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
             trace = (fields["proximal_log_prob"] - fields["log_prob"]).exp().clamp(max=1.0)
             torch.testing.assert_close(fields["return"] - fields["value"], trace * fields["advantage"])
             _, _, state = critic_pass(
-                policies[-1], alone, alone.fields["truncated"], trainer.observation, trainer.episode_start
+                policies[-1],
+                alone,
+                alone.fields["truncated"],
+                trainer.collector.observation,
+                trainer.collector.episode_start,
             )
-            for got, wanted in zip(trainer.rollout.start_state.critic, state, strict=True):
+            for got, wanted in zip(trainer.collector.rollout.start_state.critic, state, strict=True):
                 torch.testing.assert_close(got, wanted)
             for slot, age in ((iteration % 2, 0), ((iteration + 1) % 2, 1))[: trainer.replay.count]:
                 behaviour = step_along(policies[-1 - age], trainer.replay.batch)[0]
@@ -270,7 +274,7 @@ def test_the_first_update_is_that_of_plain_ppo(tmp_path: Path) -> None:
     assert plain.replay is None
     for got, wanted in zip(replayed.policy.parameters(), plain.policy.parameters(), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
-    states: list[RecurrentState] = [trainer.rollout.start_state for trainer in trainers]
+    states: list[RecurrentState] = [trainer.collector.rollout.start_state for trainer in trainers]
     for one, other in zip(*states, strict=True):
         assert all(torch.equal(got, wanted) for got, wanted in zip(one, other, strict=True))
 

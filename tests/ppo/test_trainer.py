@@ -53,7 +53,7 @@ def make_trainer(
 
 
 def mean_return(trainer: Trainer) -> float:
-    sums, count = trainer.episodes.sums()
+    sums, count = trainer.collector.episodes.sums()
     return float(sums[0] / count)
 
 

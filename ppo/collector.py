@@ -1,0 +1,114 @@
+"""Environments and the rollout that they fill."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppo.env import VecEnv, finite
+from ppo.episodes import EpisodeStatistics
+from ppo.policy import RecurrentActorCritic, RecurrentState
+from ppo.recurrence import LstmState
+from ppo.rollout import Rollout
+from ppo.runtime import Precision, Stopwatch
+
+
+class Collector:
+    """Acts in the environments, `T` control steps at a time, and keeps what goes from one rollout to the next.
+
+    Args:
+        env: the environments.
+        policy: network that acts, on the environment's device.
+        n_steps: `T`.
+        precision: arithmetic of the network.
+        stopwatch: told of the phases "policy" and "simulation".
+        seed: of the exploration.
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        policy: RecurrentActorCritic,
+        n_steps: int,
+        precision: Precision,
+        stopwatch: Stopwatch,
+        seed: int,
+    ) -> None:
+        self.env, self.policy, self.precision, self.stopwatch = env, policy, precision, stopwatch
+        self.noise_generator = torch.Generator(env.device).manual_seed(seed)
+        self.episodes = EpisodeStatistics(env.num_envs, env.device)
+        state = policy.initial_state(env.num_envs)
+        self.rollout = Rollout(n_steps, env.num_envs, env.observation_dim, env.action_dim, state, env.device)
+        self.observation: Tensor | None = None
+        """What the next action answers, `[N, D]`; None before the first reset."""
+        self.episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+        """Where that observation begins an episode, `[N]`."""
+        self.actor_state: LstmState = state.actor
+        """The actor's memory after the last step."""
+        self.metric_sums: dict[str, Tensor] = {}
+        """The environment's metrics, summed over the rollout."""
+        self.between_rollouts = True
+
+    def collect(self, interrupted: Callable[[], bool]) -> None:
+        """Fill the rollout, or less of it as soon as `interrupted()`."""
+        env, rollout = self.env, self.rollout
+        if self.observation is None:
+            self.observation = env.reset()
+        observation, episode_start = self.observation, self.episode_start
+        state = rollout.start_state.actor
+        self.metric_sums, self.between_rollouts = {}, False
+        for t in range(rollout.length):
+            if interrupted():
+                break
+            with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
+                noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
+                action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
+                rollout.store(t, observation=observation, episode_start=episode_start, action=action, log_prob=log_prob)
+            with self.stopwatch.phase("simulation"):
+                step = env.step(torch.clamp(action.float(), env.action_low, env.action_high))
+            with self.stopwatch.phase("policy"), torch.no_grad():
+                reward = finite(step.reward)
+                rollout.store(
+                    t,
+                    reward=reward,
+                    terminated=step.terminated,
+                    truncated=step.truncated,
+                    final_observation=finite(step.final_observation),
+                )
+                observation, episode_start = finite(step.observation), step.terminated | step.truncated
+                self.episodes.add(reward, episode_start)
+                for name, value in step.metrics.items():
+                    total = self.metric_sums.get(name)
+                    self.metric_sums[name] = value.clone() if total is None else total.add_(value)
+        self.observation, self.episode_start, self.actor_state = observation, episode_start, state
+
+    def next_rollout(self, critic_state: LstmState) -> None:
+        """The rollout has been learned from; the next one starts with this memory of the critic."""
+        self.rollout.start_state = RecurrentState(self.actor_state, critic_state)
+        self.episodes.end_rollout()
+        self.between_rollouts = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to continue exactly here; empty in the middle of a rollout."""
+        if not self.between_rollouts or self.observation is None:
+            return {}
+        actor, critic = self.rollout.start_state
+        return {
+            "env": self.env.state_dict(),
+            "noise_generator": self.noise_generator.get_state(),
+            "recurrent": [*actor, *critic],
+            "episode_start": self.episode_start,
+            "episodes": self.episodes.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` gave, with as many environments."""
+        self.observation = self.env.load_state_dict(state["env"])
+        self.noise_generator.set_state(state["noise_generator"])
+        actor_hidden, actor_cell, critic_hidden, critic_cell = (
+            tensor.to(self.env.device) for tensor in state["recurrent"]
+        )
+        self.rollout.start_state = RecurrentState((actor_hidden, actor_cell), (critic_hidden, critic_cell))
+        self.episode_start.copy_(state["episode_start"])
+        self.episodes.load_state_dict(state["episodes"])
