@@ -1,0 +1,143 @@
+"""What helps against disturbances: `python -m benchmarks.robustness [--json FILE]`.
+
+Latency, motor strength, mass and friction of a disturbed robot show in no observation, only in what comes of actions.
+The task of the `robust` preset is learned by its network, by the same network with its memory erased before every step,
+which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow (`benchmarks.ideas`).
+All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import play
+import train
+from benchmarks.ideas import IDEAS
+from benchmarks.measurement import machine, make_table, print_facts, write_json
+from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
+from ppo.recurrence import EpisodeStarts, LstmState
+
+CURRICULUM = "disturbances that grow"
+KINDS = ("recurrent", "feed-forward", CURRICULUM)
+
+
+class Forgetful(RecurrentActorCritic):
+    """The same network without memory: for its LSTMs every step is the first one of an episode."""
+
+    def act(
+        self, observation: Tensor, state: LstmState, episode_start: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, LstmState, Tensor]:
+        """As the base class, from the zero state."""
+        return super().act(observation, state, torch.ones_like(episode_start), noise)
+
+    def critic_step(
+        self, observation: Tensor, state: LstmState, episode_start: Tensor, actor_latent: Tensor
+    ) -> tuple[Tensor, LstmState]:
+        """As the base class, from the zero state."""
+        return super().critic_step(observation, state, torch.ones_like(episode_start), actor_latent)
+
+    def evaluate(self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor) -> Evaluation:
+        """As the base class, from the zero state at every step."""
+        always = EpisodeStarts(torch.ones_like(starts.on_host), torch.ones_like(starts.on_device))
+        return super().evaluate(observation, state, always, action)
+
+
+def main() -> int:
+    """Train and examine all kinds over all seeds, and print what came of it."""
+    if sys.argv[1:2] == ["child"]:
+        return child(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--timesteps", type=int, default=2_000_000, help="control steps of each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, metavar="KIND", help=str(KINDS))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
+    parser.add_argument("--json", type=Path, help="write the results to this file as well")
+    options = parser.parse_args()
+    console = Console()
+    facts = machine(torch.device("cpu"))
+    print_facts(console, "Machine", facts)
+    jobs = [(kind, seed) for seed in options.seeds for kind in options.kinds]
+    results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in options.kinds}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+
+        def run(job: tuple[str, int]) -> dict[str, Any]:
+            kind, seed = job
+            return train_and_examine(kind, seed, options.timesteps, Path(folder) / str(jobs.index(job)))
+
+        for (kind, seed), result in zip(jobs, pool.map(run, jobs), strict=True):
+            results[kind].append(result)
+            survival = statistics.mean(entry["survival"] for entry in result["commands"])
+            console.print(f"{kind}, seed {seed}: {survival:.1%} survived", highlight=False)
+    console.print(table(results))
+    if options.json is not None:
+        write_json(options.json, {"machine": facts, "timesteps": options.timesteps, "results": results})
+    return 0
+
+
+def train_and_examine(kind: str, seed: int, timesteps: int, folder: Path) -> dict[str, Any]:
+    """Run `child` in a process of its own; what the examination wrote.
+
+    Raises:
+        RuntimeError: the training failed; its last lines are in the message.
+    """
+    command = [sys.executable, "-m", "benchmarks.robustness", "child", kind, str(seed), str(timesteps), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{kind}, seed {seed} failed: {(done.stdout + done.stderr)[-2000:]}")
+    result: dict[str, Any] = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    return result
+
+
+def child(kind: str, seed: str, timesteps: str, folder: str) -> int:
+    """Train one policy and examine it, in a process of its own; leaves `<folder>.json`."""
+    if kind == "feed-forward":
+        train.RecurrentActorCritic = play.RecurrentActorCritic = Forgetful  # type: ignore[attr-defined]
+    elif kind == CURRICULUM:
+        IDEAS[kind]()
+    run = ["--preset", "robust", "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
+    code = train.main([*run, "--total-timesteps", timesteps, "--eval-freq", timesteps])
+    model = str(Path(folder) / "run" / "model_final.zip")
+    examination = ["--evaluate", "--disturbed", "--json", f"{folder}.json", "--seed", "1000"]
+    return code or play.main([model, *examination])
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """One row per command and one over all, survival and velocity error of each kind, mean over the seeds."""
+    first, *_ = results.values()
+    columns = ["command, m/s"]
+    for kind in results:
+        columns += [f"{kind}\nsurvived", "velocity\nerror, m/s"]
+    rows = []
+    for index, command in enumerate(first[0]["commands"]):
+        row = ["{:+.1f} {:+.1f}".format(*command["command"])]
+        for runs in results.values():
+            row += cells([run["commands"][index] for run in runs])
+        rows.append(row)
+    totals = ["all"]
+    for runs in results.values():
+        totals += cells([entry for run in runs for entry in run["commands"]])
+    return make_table(f"disturbed robots, mean of {len(first)} trainings", columns, [*rows, totals])
+
+
+def cells(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Mean survival and mean velocity error, the larger of both axes, of examined commands."""
+    errors = [max(entry["velocity_error_x"], entry["velocity_error_y"]) for entry in entries]
+    return [f"{statistics.mean(entry['survival'] for entry in entries):.1%}", f"{statistics.mean(errors):.3f}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
