@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from benchmarks.ideas import IDEAS
-from benchmarks.measurement import machine, make_table, print_facts, write_json
+from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 
 ROOT = Path(__file__).parents[1]
 REWARD = "--env.rewards."
@@ -62,7 +61,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
     parser.add_argument("--json", type=Path, help="write every curve to this file as well")
     options = parser.parse_args()
-    console = Console()
+    console = make_console()
     facts = machine(torch.device("cpu"))
     print_facts(console, "Machine", facts)
     jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 import play
 import train
 from benchmarks.ideas import IDEAS
-from benchmarks.measurement import machine, make_table, print_facts, write_json
+from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.recurrence import EpisodeStarts, LstmState
 
@@ -66,7 +65,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
     options = parser.parse_args()
-    console = Console()
+    console = make_console()
     facts = machine(torch.device("cpu"))
     print_facts(console, "Machine", facts)
     jobs = [(kind, seed) for seed in options.seeds for kind in options.kinds]
