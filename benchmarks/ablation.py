@@ -7,13 +7,9 @@ side by side, one process each, so only control steps are compared, not seconds.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -22,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
+from benchmarks.side_by_side import add_options, over_seeds, run_python
 
-ROOT = Path(__file__).parents[1]
 REWARD = "--env.rewards."
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "everything": (),
@@ -55,33 +51,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--timesteps", type=int, default=600_000, help="control steps of each training")
     parser.add_argument("--evaluations", type=int, default=3, help="examinations in each training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--preset", default="cpu")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
-    parser.add_argument("--json", type=Path, help="write every curve to this file as well")
+    add_options(parser)
     options = parser.parse_args()
     console = make_console()
     facts = machine(torch.device("cpu"))
     print_facts(console, "Machine", facts)
-    jobs = [(variant, seed) for seed in options.seeds for variant in options.variants]
-    results: dict[str, list[dict[str, Curve]]] = {variant: [] for variant in options.variants}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
 
-        def run(job: tuple[str, int]) -> dict[str, Curve]:
-            variant, seed = job
-            interval = options.timesteps // options.evaluations
-            flags = ["--preset", options.preset, "--total-timesteps", str(options.timesteps), *VARIANTS[variant]]
-            flags += ["--eval-freq", str(interval), "--seed", str(seed)]
-            return train(
-                ["-m", "benchmarks.ideas", variant, *flags] if variant in IDEAS else ["train.py", *flags],
-                Path(folder) / f"{jobs.index(job)}",
-            )
+    def run(variant: str, seed: int, folder: Path) -> dict[str, Curve]:
+        interval = options.timesteps // options.evaluations
+        flags = ["--preset", options.preset, "--total-timesteps", str(options.timesteps), *VARIANTS[variant]]
+        flags += ["--eval-freq", str(interval), "--seed", str(seed)]
+        return train(["-m", "benchmarks.ideas", variant, *flags] if variant in IDEAS else ["train.py", *flags], folder)
 
-        for (variant, seed), curves in zip(jobs, pool.map(run, jobs), strict=True):
-            results[variant].append(curves)
-            passed = ", ".join(f"{value:.0f} at {step:,}" for step, value in curves[TAGS[0]])
-            console.print(f"{variant}, seed {seed}: commands passed {passed}", highlight=False)
+    def report(variant: str, seed: int, curves: Mapping[str, Curve]) -> None:
+        passed = ", ".join(f"{value:.0f} at {step:,}" for step, value in curves[TAGS[0]])
+        console.print(f"{variant}, seed {seed}: commands passed {passed}", highlight=False)
+
+    results = over_seeds(options.variants, options.seeds, options.jobs, run, report)
     console.print(table(results, len(options.seeds)))
     if options.json is not None:
         write_json(
@@ -96,11 +84,7 @@ def train(program: Sequence[str], folder: Path) -> dict[str, Curve]:
     Raises:
         RuntimeError: the training failed; its last lines are in the message.
     """
-    command = [sys.executable, *program, "--processes", "1", "--log-dir", str(folder), "--exp-name", "run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(program)} failed: {(done.stdout + done.stderr)[-2000:]}")
+    run_python([*program, "--processes", "1", "--log-dir", str(folder), "--exp-name", "run"])
     accumulator = EventAccumulator(str(folder / "run" / "RecurrentPPO_1"))
     accumulator.Reload()
     known = accumulator.Tags()["scalars"]

@@ -8,13 +8,9 @@ All are examined as `play.py --evaluate --disturbed` does. Trainings run side by
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ import play
 import train
 from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
+from benchmarks.side_by_side import add_options, over_seeds, run_python
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.recurrence import EpisodeStarts, LstmState
 
@@ -60,45 +57,27 @@ def main() -> int:
         return child(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--timesteps", type=int, default=2_000_000, help="control steps of each training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, metavar="KIND", help=str(KINDS))
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at the same time")
-    parser.add_argument("--json", type=Path, help="write the results to this file as well")
+    add_options(parser)
     options = parser.parse_args()
     console = make_console()
     facts = machine(torch.device("cpu"))
     print_facts(console, "Machine", facts)
-    jobs = [(kind, seed) for seed in options.seeds for kind in options.kinds]
-    results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in options.kinds}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
 
-        def run(job: tuple[str, int]) -> dict[str, Any]:
-            kind, seed = job
-            return train_and_examine(kind, seed, options.timesteps, Path(folder) / str(jobs.index(job)))
+    def run(kind: str, seed: int, folder: Path) -> dict[str, Any]:
+        run_python(["-m", "benchmarks.robustness", "child", kind, str(seed), str(options.timesteps), str(folder)])
+        result: dict[str, Any] = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+        return result
 
-        for (kind, seed), result in zip(jobs, pool.map(run, jobs), strict=True):
-            results[kind].append(result)
-            survival = statistics.mean(entry["survival"] for entry in result["commands"])
-            console.print(f"{kind}, seed {seed}: {survival:.1%} survived", highlight=False)
+    def report(kind: str, seed: int, result: Mapping[str, Any]) -> None:
+        survival = statistics.mean(entry["survival"] for entry in result["commands"])
+        console.print(f"{kind}, seed {seed}: {survival:.1%} survived", highlight=False)
+
+    results = over_seeds(options.kinds, options.seeds, options.jobs, run, report)
     console.print(table(results))
     if options.json is not None:
         write_json(options.json, {"machine": facts, "timesteps": options.timesteps, "results": results})
     return 0
-
-
-def train_and_examine(kind: str, seed: int, timesteps: int, folder: Path) -> dict[str, Any]:
-    """Run `child` in a process of its own; what the examination wrote.
-
-    Raises:
-        RuntimeError: the training failed; its last lines are in the message.
-    """
-    command = [sys.executable, "-m", "benchmarks.robustness", "child", kind, str(seed), str(timesteps), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{kind}, seed {seed} failed: {(done.stdout + done.stderr)[-2000:]}")
-    result: dict[str, Any] = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
-    return result
 
 
 def child(kind: str, seed: str, timesteps: str, folder: str) -> int:
