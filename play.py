@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from biped.env import BipedEnv, EnvConfig
-from biped.evaluation import (
+from biped.examination.evaluation import (
     COMMANDS,
     Controller,
     Results,
@@ -23,23 +23,23 @@ from biped.evaluation import (
     table,
     to_json,
 )
-from biped.metrics import DISTURBED_CRITERIA, GaitSummary, WalkingCriteria
-from biped.mujoco_simulation import MujocoSimulation, import_mujoco
-from biped.observations import observation_fields, observation_slices
-from biped.playback import Episode, play_episodes, summarize, tell
-from biped.robot import BIPED
-from biped.simulation import Simulation
-from biped.video import VideoWriter
+from biped.examination.metrics import DISTURBED_CRITERIA, GaitSummary, WalkingCriteria
+from biped.examination.playback import Episode, play_episodes, summarize, tell
+from biped.examination.video import VideoWriter
+from biped.robots.robot import BIPED
+from biped.simulators.genesis import Simulation
+from biped.simulators.mujoco import MujocoSimulation, import_mujoco
+from biped.task.observations import observation_fields, observation_slices
 from configs.command_line import fail, parse, peek
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
-from ppo.atomic import atomic_write
-from ppo.checkpoint import newest_checkpoint
+from ppo.checkpoint.atomic import atomic_write
+from ppo.checkpoint.folder import newest_checkpoint
+from ppo.checkpoint.run_folder import newest_run_folder
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.sb3_zip import read_zip
 from ppo.policy import RecurrentActorCritic
-from ppo.run_folder import newest_run_folder
 from ppo.runtime import resolve_device
-from ppo.sb3_model import CheckpointError, Sb3Model
-from ppo.sb3_zip import read_zip
 
 if TYPE_CHECKING:
     from configs.experiment import Experiment

@@ -15,30 +15,30 @@ import torch
 import yaml
 
 from biped.env import BipedEnv
-from biped.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
-from biped.metrics import WalkingCriteria
-from biped.observations import observation_fields
-from biped.robot import BIPED
-from biped.simulation import Simulation, import_genesis
+from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
+from biped.examination.metrics import WalkingCriteria
+from biped.robots.robot import BIPED
+from biped.simulators.genesis import Simulation, import_genesis
+from biped.task.observations import observation_fields
 from configs.command_line import fail, parse, peek
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
-from ppo import kernels
 from ppo import processes as process_group
 from ppo.agent import TrainedAgent
-from ppo.atomic import atomic_write
-from ppo.checkpoint import CheckpointFolder, newest_checkpoint
-from ppo.console import Console
+from ppo.checkpoint.atomic import atomic_write
+from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
+from ppo.checkpoint.run_folder import make_run_folder, newest_run_folder
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.sb3_zip import read_zip
+from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
-from ppo.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
-from ppo.provenance import describe_run
-from ppo.run_folder import make_run_folder, newest_run_folder
+from ppo.report.console import Console
+from ppo.report.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
+from ppo.report.provenance import describe_run
 from ppo.runtime import Precision, resolve_device
-from ppo.sb3_model import CheckpointError, Sb3Model
-from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
 EVALUATION_ROBOTS = 8

@@ -12,11 +12,11 @@ from stable_baselines3.common.vec_env import VecEnv as Sb3Interface
 from tensordict import TensorDict
 from torch import Tensor
 
-from ppo.checkpoint import CheckpointFolder
-from ppo.console import Console
+from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import VecEnv
 from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
+from ppo.report.console import Console
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig

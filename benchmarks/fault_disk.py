@@ -16,9 +16,9 @@ from unittest.mock import patch
 
 from benchmarks.fault_harness import PPO, PREFIX, Result, make_trainer, resumes, survey
 from benchmarks.recall_env import RecallEnv
-from ppo.checkpoint import CheckpointFolder, newest_checkpoint
-from ppo.sb3_model import Sb3Model
-from ppo.sb3_zip import write_zip
+from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
+from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.checkpoint.sb3_zip import write_zip
 
 KEEP = 2
 NUM_ENVS = 16

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import torch
 
-from ppo.checkpoint import CheckpointFolder, newest_checkpoint
-from ppo.console import Console
+from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
+from ppo.checkpoint.sb3_model import CheckpointError
+from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import VecEnv
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
+from ppo.report.console import Console
 from ppo.runtime import Precision
-from ppo.sb3_model import CheckpointError
-from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig
 

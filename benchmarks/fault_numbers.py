@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.fault_harness import PPO, PREFIX, Result, make_trainer, resumes, survey, weights_are_finite
 from benchmarks.recall_env import RecallEnv
-from ppo.checkpoint import CheckpointFolder
+from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step
 from ppo.trainer import Trainer, TrainingFailedError
 

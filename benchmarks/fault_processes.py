@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.fault_harness import PPO, PREFIX, Result, make_trainer, survey
 from benchmarks.recall_env import RecallEnv
-from ppo.atomic import ABANDONED_SECONDS
-from ppo.checkpoint import STEPS_PATTERN, CheckpointFolder, newest_checkpoint
-from ppo.sb3_model import CheckpointError
+from ppo.checkpoint.atomic import ABANDONED_SECONDS
+from ppo.checkpoint.folder import STEPS_PATTERN, CheckpointFolder, newest_checkpoint
+from ppo.checkpoint.sb3_model import CheckpointError
 
 NUM_ENVS = 16
 STEPS_PER_UPDATE = NUM_ENVS * PPO.n_steps

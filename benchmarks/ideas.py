@@ -11,12 +11,12 @@ from torch import Tensor
 
 import biped.env
 import train
-from biped.commands import Commands
 from biped.env import BipedEnv
-from biped.randomization import pushed_velocity
-from biped.rewards import RewardInputs
-from biped.state import State
-from biped.terminations import EpisodeEnd
+from biped.simulators.state import State
+from biped.task.commands import Commands
+from biped.task.randomization import pushed_velocity
+from biped.task.rewards import RewardInputs
+from biped.task.terminations import EpisodeEnd
 from ppo.env import Step
 
 GROWTH_STEPS = 1000

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command_line import fail
-from ppo.atomic import atomic_write
+from ppo.checkpoint.atomic import atomic_write
 from ppo.runtime import resolve_device
 
 LIBRARIES = ("torch", "genesis-world", "rsl-rl-lib", "sb3-contrib", "stable-baselines3", "tensordict", "numpy")

@@ -20,7 +20,7 @@ from benchmarks.fault_disk import damage_newest, disk_faults
 from benchmarks.fault_harness import Result
 from benchmarks.fault_numbers import number_faults
 from benchmarks.fault_processes import kill_at_random_moments, terminate_during_last_save, terminate_while_saving
-from ppo.atomic import atomic_write
+from ppo.checkpoint.atomic import atomic_write
 
 COLUMNS = ("fault", "repetitions", "lost", "unreadable", "resumed", "outcome")
 

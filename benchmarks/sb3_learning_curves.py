@@ -25,12 +25,12 @@ from torch import Tensor
 
 from benchmarks.adapters import Sb3VecEnv
 from benchmarks.recall_env import RecallEnv
-from ppo.atomic import atomic_write
-from ppo.checkpoint import CheckpointFolder
-from ppo.console import Console
+from ppo.checkpoint.atomic import atomic_write
+from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
+from ppo.report.console import Console
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig

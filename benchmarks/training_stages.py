@@ -19,14 +19,14 @@ from torch import Tensor
 from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_sb3, make_trainer, rsl_configuration
 from benchmarks.measurement import Measurement, peak_memory, seconds
 from biped.env import BipedEnv, EnvConfig
-from biped.robot import BIPED
-from biped.simulation import Simulation
-from biped.simulator import Simulator
+from biped.robots.robot import BIPED
+from biped.simulators.genesis import Simulation
+from biped.simulators.interface import Simulator
 from configs.experiment import Experiment
-from ppo.console import Console, Status
+from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.report.console import Console, Status
 from ppo.runtime import Precision
-from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget
 
 WARMUPS = 1

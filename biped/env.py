@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biped.actuators import ActuatorConfig, Actuators
-from biped.buffers import Buffers
-from biped.commands import CommandConfig, Commands
-from biped.contact_sensor import ContactSensor
-from biped.gait import FootAlternation, Gait, GaitConfig, clock_signal, is_standing, scheduled_contact
-from biped.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
-from biped.mirror import Mirror
-from biped.observations import ObservationConfig, Observer
-from biped.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
-from biped.reset import InitialPoses, ResetConfig
-from biped.rewards import RewardConfig, RewardInputs, Rewards
-from biped.simulator import Simulator
-from biped.state import State
-from biped.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
+from biped.simulators.interface import Simulator
+from biped.simulators.state import State
+from biped.task.actuators import ActuatorConfig, Actuators
+from biped.task.buffers import Buffers
+from biped.task.commands import CommandConfig, Commands
+from biped.task.contact_sensor import ContactSensor
+from biped.task.gait import FootAlternation, Gait, GaitConfig, clock_signal, is_standing, scheduled_contact
+from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+from biped.task.mirror import Mirror
+from biped.task.observations import ObservationConfig, Observer
+from biped.task.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
+from biped.task.reset import InitialPoses, ResetConfig
+from biped.task.rewards import RewardConfig, RewardInputs, Rewards
+from biped.task.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
 from ppo.env import Step
 
 

@@ -10,7 +10,7 @@ import dacite
 import tyro
 
 from biped.env import EnvConfig
-from biped.simulation import SimulationConfig
+from biped.simulators.genesis import SimulationConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import PrecisionName
 from ppo.update import PPOConfig

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from biped.commands import CommandConfig
 from biped.env import EnvConfig
-from biped.gait import GaitConfig
-from biped.observations import ObservationConfig
-from biped.randomization import RandomizationConfig
-from biped.rewards import RewardConfig
-from biped.terminations import TerminationConfig
+from biped.task.commands import CommandConfig
+from biped.task.gait import GaitConfig
+from biped.task.observations import ObservationConfig
+from biped.task.randomization import RandomizationConfig
+from biped.task.rewards import RewardConfig
+from biped.task.terminations import TerminationConfig
 from configs.experiment import Experiment
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import PolicyConfig

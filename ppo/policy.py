@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppo.fused_mlp import run_mlp
+from ppo.cpu.fused_mlp import run_mlp
 from ppo.normalization import ObservationNormalizer
 from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
 

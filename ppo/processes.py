@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ppo.shared_memory import SharedSum, open_shared_sum
+from ppo.cpu.shared_memory import SharedSum, open_shared_sum
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ppo.fused_lstm import fused_sequence, usable
+from ppo.cpu.fused_lstm import fused_sequence, usable
 
 LstmState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell state, each `[L, N, H]`."""

@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo.checkpoint import CheckpointFolder
+from ppo.checkpoint.folder import CheckpointFolder
+from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.collector import Collector
-from ppo.console import Console, Status
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
 from ppo.learning_rate import LearningRate
-from ppo.logging import MetricsLogger
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.replay import Replay
+from ppo.report.console import Console, Status
+from ppo.report.logging import MetricsLogger
 from ppo.rollout import critic_pass, generalized_advantage
 from ppo.runtime import Precision, Stopwatch
-from ppo.sb3_model import Sb3Model
 from ppo.update import PPOConfig, explained_variance, update
 
 MAX_FAILED_UPDATES = 20

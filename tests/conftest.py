@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from biped.robot import BIPED
-from biped.simulation import Simulation, SimulationConfig
+from biped.robots.robot import BIPED
+from biped.simulators.genesis import Simulation, SimulationConfig
 
 NUM_ENVS = 10
 

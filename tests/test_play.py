@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import play
-from biped.robot import Robot
-from biped.simulation import SimulationConfig
-from biped.state import State
+from biped.robots.robot import Robot
+from biped.simulators.genesis import SimulationConfig
+from biped.simulators.state import State
 from configs.experiment import Experiment, to_plain
 from configs.play_options import PlayOptions
 from configs.presets import CPU, PRESETS, SMOKE
 from play import main
 from ppo.agent import TrainedAgent
+from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.checkpoint.sb3_zip import write_zip
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import LstmState
-from ppo.sb3_model import Sb3Model
-from ppo.sb3_zip import write_zip
-from tests.biped.fake_simulator import DEFAULT_POSITION, FakeSimulator
+from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator
 
 SMALL = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(8,), vf=(8,))
 CLOCKED, PLAIN = 40, 38
@@ -32,7 +32,7 @@ CLOCKED, PLAIN = 40, 38
 
 
 class FakeSimulation(FakeSimulator):
-    """Takes the place of `biped.simulation.Simulation`."""
+    """Takes the place of `biped.simulators.genesis.Simulation`."""
 
     made: "FakeSimulation"
     """The one that was made last."""
@@ -66,7 +66,7 @@ class FakeSimulation(FakeSimulator):
 
 
 class FakeMujocoSimulation(FakeSimulation):
-    """Takes the place of `biped.mujoco_simulation.MujocoSimulation`; its feet are always in the air."""
+    """Takes the place of `biped.simulators.mujoco.MujocoSimulation`; its feet are always in the air."""
 
     def read(self) -> State:
         state = super().read()

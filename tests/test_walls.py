@@ -14,7 +14,7 @@ SOURCES = sorted(
         *(file for room in ("ppo", "biped", "configs") for file in ROOT.glob(f"{room}/**/*.py")),
     )
 )
-ENGINE_FILES = {"genesis": Path("biped/simulation.py"), "mujoco": Path("biped/mujoco_simulation.py")}
+ENGINE_FILES = {"genesis": Path("biped/simulators/genesis.py"), "mujoco": Path("biped/simulators/mujoco.py")}
 
 
 def imports(source: str, path: Path) -> Iterator[str]:
@@ -45,7 +45,7 @@ def room(name: str) -> list[Path]:
 
 def test_the_rooms_are_not_empty() -> None:
     assert Path("ppo/update.py") in SOURCES
-    assert Path("biped/state.py") in SOURCES
+    assert Path("biped/simulators/state.py") in SOURCES
 
 
 @pytest.mark.parametrize("path", room("ppo"), ids=str)

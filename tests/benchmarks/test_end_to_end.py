@@ -11,10 +11,10 @@ import torch
 from benchmarks.adapters import CONTENDERS, OURS, RSL
 from benchmarks.end_to_end import STAGES, fractions, main
 from benchmarks.training_stages import TRAININGS, Job, RecordingEnv, flatness, replay
-from biped.simulator import Simulator
+from biped.simulators.interface import Simulator
 from configs.presets import SMOKE
 from ppo.runtime import Precision
-from tests.biped.fake_simulator import FakeSimulator
+from tests.biped.simulators.fake_simulator import FakeSimulator
 
 CPU = torch.device("cpu")
 

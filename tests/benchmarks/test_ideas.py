@@ -11,12 +11,12 @@ from benchmarks.ideas import (
     SmoothedVelocityEnv,
     grow_commands,
 )
-from biped.commands import CommandConfig
 from biped.env import EnvConfig
-from biped.randomization import RandomizationConfig
-from biped.rewards import RewardConfig
-from biped.terminations import EpisodeEnd
-from tests.biped.fake_simulator import FakeSimulator
+from biped.task.commands import CommandConfig
+from biped.task.randomization import RandomizationConfig
+from biped.task.rewards import RewardConfig
+from biped.task.terminations import EpisodeEnd
+from tests.biped.simulators.fake_simulator import FakeSimulator
 
 
 def test_commands_grow_to_their_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:

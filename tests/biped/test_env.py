@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from biped.commands import CommandConfig
 from biped.env import BipedEnv, EnvConfig
-from biped.gait import GaitConfig
-from biped.observations import ObservationConfig
-from biped.randomization import RandomizationConfig
-from biped.reset import ResetConfig
-from biped.rewards import RewardConfig, RewardWeights
-from biped.robot import BIPED
-from biped.simulator import Simulator
-from biped.terminations import TerminationConfig
+from biped.robots.robot import BIPED
+from biped.simulators.interface import Simulator
+from biped.task.commands import CommandConfig
+from biped.task.gait import GaitConfig
+from biped.task.observations import ObservationConfig
+from biped.task.randomization import RandomizationConfig
+from biped.task.reset import ResetConfig
+from biped.task.rewards import RewardConfig, RewardWeights
+from biped.task.terminations import TerminationConfig
 from ppo.env import Step, VecEnv
-from tests.biped.fake_simulator import DEFAULT_POSITION, FakeSimulator
+from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator
 
 EVERY_TERM = RewardConfig(**{field.name: 0.5 for field in dataclasses.fields(RewardWeights)})
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
-from biped.observations import ObservationConfig
+from biped.task.observations import ObservationConfig
 from tests.biped.test_env import EVERY_TERM, EVERYTHING, PLAIN, assert_same_steps, make_env, random_actions
 
 

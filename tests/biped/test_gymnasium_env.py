@@ -10,7 +10,7 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
 from biped.env import BipedEnv, EnvConfig
 from biped.gymnasium_env import BipedVectorEnv
-from tests.biped.fake_simulator import FakeSimulator
+from tests.biped.simulators.fake_simulator import FakeSimulator
 
 SHORT = dataclasses.replace(EnvConfig(), episode_length_s=0.1, randomize_episode_start=False)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.checkpoint.sb3_zip import write_zip
 from ppo.policy import PolicyConfig, RecurrentActorCritic
-from ppo.sb3_model import Sb3Model
-from ppo.sb3_zip import write_zip
 from tests.end_to_end.command import assert_one_line_error, run_program
 
 

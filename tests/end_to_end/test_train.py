@@ -16,7 +16,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from ppo.sb3_zip import read_zip
+from ppo.checkpoint.sb3_zip import read_zip
 from tests.end_to_end.command import USER_ENVIRONMENT, assert_one_line_error, command_line, run_program
 
 pytestmark = pytest.mark.genesis

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ppo.checkpoint import newest_checkpoint
+from ppo.checkpoint.folder import newest_checkpoint
 from ppo.normalization import SMALLEST_DEVIATION, ObservationNormalizer
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes

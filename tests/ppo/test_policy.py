@@ -13,12 +13,12 @@ from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from torch import nn
 
-from ppo import kernels
+from ppo.checkpoint.sb3_model import with_aliases
+from ppo.cpu import kernels
 from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import EpisodeStarts
-from ppo.sb3_model import with_aliases
+from tests.ppo.checkpoint.sb3_extractor import extractor_arguments
 from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, random_state, small_policy, step_along
-from tests.ppo.sb3_extractor import extractor_arguments
 
 ActivationName: TypeAlias = Literal["elu", "relu", "tanh"]
 ACTIVATION_NAMES: tuple[ActivationName, ...] = ("elu", "relu", "tanh")

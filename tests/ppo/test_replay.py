@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 import ppo.trainer
+from ppo.checkpoint.sb3_zip import read_zip
 from ppo.optimizer import FlatAdam
 from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.replay import Replay
 from ppo.rollout import Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision
-from ppo.sb3_zip import read_zip
 from ppo.update import PPOConfig, _minibatch_loss, apply_gradients, normalize, ppo_loss, update
 from tests.ppo.environments import RecallEnv, TrackingEnv
 from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, record_evaluated, small_policy, step_along

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppo.checkpoint import CheckpointFolder, newest_checkpoint
-from ppo.console import Console
+from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
+from ppo.checkpoint.sb3_model import CheckpointError
+from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step, VecEnv
 from ppo.evaluation import ReturnEvaluator, Verdict
 from ppo.learning_rate import LearningRateConfig
-from ppo.logging import MetricsLogger
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
+from ppo.report.console import Console
+from ppo.report.logging import MetricsLogger
 from ppo.runtime import Precision
-from ppo.sb3_model import CheckpointError
-from ppo.sb3_zip import read_zip
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 from ppo.update import PPOConfig
 from tests.ppo.environments import RecallEnv, TrackingEnv

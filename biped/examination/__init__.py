@@ -1,0 +1,1 @@
+"""Does it walk? Gait measures, commands, criteria, and the means to watch."""

@@ -1,0 +1,363 @@
+"""Is it walking? What the movement of many robots says about their gait, gathered on the device."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biped.robots.joint_limits import joint_limits
+from biped.robots.robot import Robot
+from biped.simulators.state import State, rotate
+from biped.task.gait import GaitConfig, is_standing
+
+GRAVITY = 9.81
+"""m/s^2."""
+SHORTEST_CONTACT = 0.04
+"""s; a foot that touches or leaves the ground for less than this only chatters."""
+USABLE_RANGE = 0.99
+"""Fraction of a joint's range, about its middle; positions outside of it count as hits of a limit."""
+
+
+@dataclass(frozen=True)
+class GaitSummary:
+    """How robots that share one command walked. Values that nothing was seen for are NaN.
+
+    Everything but `survival` and `yaw_drift` leaves out the first seconds, in which the robots pick up speed. A robot
+    contributes until its episode ends. Means are over robots and time together, unless a field says otherwise.
+    """
+
+    command: tuple[float, float, float]
+    """Forward and leftward velocity in m/s, yaw rate in rad/s."""
+    standing: bool
+    """The command asks to stand still."""
+    robots: int
+    """How many robots were watched."""
+    survival: float
+    """Share of robots that never fell."""
+    velocity_x: float
+    """m/s, mean horizontal velocity of the base in the direction it faces."""
+    velocity_y: float
+    """m/s, mean horizontal velocity of the base to its left."""
+    velocity_error_x: float
+    """m/s, absolute difference of `velocity_x` and the command."""
+    velocity_error_y: float
+    """m/s, absolute difference of `velocity_y` and the command."""
+    drift_speed: float
+    """m/s, distance between first and last place of each robot over the time between them."""
+    yaw_drift: float
+    """rad turned beyond the command, either way, over the whole run; mean over the robots."""
+    alternation: float
+    """Share of touchdowns of another foot than the touchdown before. Landing on both feet at once is never one."""
+    steps_per_second: float
+    """Touchdowns per second."""
+    foot_clearance: float
+    """m, mean over the swings of the highest point that the centre of the sole reached."""
+    duty_right: float
+    """Fraction of the time that the right foot is on the ground."""
+    duty_left: float
+    """Fraction of the time that the left foot is on the ground."""
+    duty_asymmetry: float
+    """Absolute difference of the two duty factors of each robot, so that limps of different robots do not cancel."""
+    foot_slip: float
+    """m/s, mean horizontal speed of the feet that touch the ground."""
+    torque_rms: float
+    """N m, root of the mean square over joints and time."""
+    joint_limit_hits: float
+    """Share of joint positions outside of the middle 99 % of the joint's range."""
+    action_rate: float
+    """Mean squared change of an action from one control step to the next."""
+    cost_of_transport: float
+    """Mechanical power, counting braking as well, per weight and speed. NaN for a command to stand."""
+
+
+class Requirement(NamedTuple):
+    """One measure and the bound that it has to keep."""
+
+    name: str
+    value: float
+    """NaN where nothing was seen, which keeps no bound."""
+    bound: float
+    at_least: bool
+    """Whether `bound` is the lowest value allowed, else the largest."""
+
+    @property
+    def met(self) -> bool:
+        """The bound is kept."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    @property
+    def shortfall(self) -> str:
+        """How the bound is missed, in words."""
+        if math.isnan(self.value):
+            return f"no {self.name} was seen"
+        return f"{self.name} {self.value:.3f} is {'below' if self.at_least else 'above'} {self.bound:g}"
+
+    @property
+    def closeness(self) -> float:
+        """From 0 to 1: the share that is reached of a lowest value; for a largest value 0.5 at the bound, 1 at 0."""
+        if math.isnan(self.value):
+            return 0.0
+        return min(1.0, self.value / self.bound) if self.at_least else self.bound / (self.bound + self.value)
+
+
+@dataclass(frozen=True)
+class WalkingCriteria:
+    """What a gait must reach to be called a walk, and standing to be called that."""
+
+    survival: float = 0.99
+    """Lowest `GaitSummary.survival`."""
+    velocity_error: float = 0.05
+    """m/s, largest error on the x and on the y axis."""
+    fastest_checked: float = 0.5
+    """m/s; `velocity_error` is asked for up to this planar speed."""
+    alternation: float = 0.98
+    """Lowest share of touchdowns that alternate."""
+    foot_clearance: float = 0.03
+    """m, lowest mean clearance."""
+    duty_asymmetry: float = 0.05
+    """Largest difference of the feet's duty factors."""
+    standing_duty: float = 0.95
+    """Lowest duty factor of either foot when asked to stand."""
+    standing_drift: float = 0.03
+    """m/s, largest drift when asked to stand."""
+
+    def requirements(self, summary: GaitSummary) -> tuple[Requirement, ...]:
+        """All that is asked of robots that follow the command of `summary`."""
+        required = [Requirement("survival", summary.survival, self.survival, at_least=True)]
+        if summary.standing:
+            duty = min(summary.duty_right, summary.duty_left)
+            required.append(Requirement("time on each foot", duty, self.standing_duty, at_least=True))
+            required.append(Requirement("drift", summary.drift_speed, self.standing_drift, at_least=False))
+            return tuple(required)
+        required.append(Requirement("alternation", summary.alternation, self.alternation, at_least=True))
+        required.append(Requirement("foot clearance", summary.foot_clearance, self.foot_clearance, at_least=True))
+        if math.hypot(*summary.command[:2]) <= self.fastest_checked + 1e-6:
+            for axis, error in (("forward", summary.velocity_error_x), ("sideways", summary.velocity_error_y)):
+                required.append(Requirement(f"{axis} velocity error", error, self.velocity_error, at_least=False))
+        required.append(Requirement("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry, at_least=False))
+        return tuple(required)
+
+    def shortfalls(self, summary: GaitSummary) -> tuple[str, ...]:
+        """Each criterion that is missed, in words; a value that nothing was seen for misses it."""
+        return tuple(one.shortfall for one in self.requirements(summary) if not one.met)
+
+    def passes(self, summary: GaitSummary) -> bool:
+        """No criterion is missed."""
+        return not self.shortfalls(summary)
+
+
+DISTURBED_CRITERIA = WalkingCriteria(
+    survival=0.97,
+    velocity_error=0.08,
+    alternation=0.0,
+    foot_clearance=0.0,
+    duty_asymmetry=1.0,
+    standing_duty=0.0,
+    standing_drift=1e3,
+)
+"""What is asked of robots that are pushed: to stay up and on their way. Who is pushed has to step out of time."""
+
+
+class Footfalls(NamedTuple):
+    """What the feet of `N` robots did in one control step."""
+
+    grounded: Tensor
+    """`[N, 2]` bool; the foot is on the ground, chatter left out."""
+    touchdown: Tensor
+    """`[N, 2]` bool; a swing that was seen to begin ended."""
+    swing_height: Tensor
+    """`[N, 2]` m; highest point of the swing that ended, valid at a `touchdown`."""
+    compared: Tensor
+    """`[N]` touchdowns that another one came before."""
+    alternating: Tensor
+    """`[N]` of these, the ones of the other foot than before."""
+
+
+class StepTracker:
+    """Tells touchdowns of `N` robots from chatter, and one foot's from the other's.
+
+    A foot changes between ground and air once its contact has read differently for `SHORTEST_CONTACT`, so either
+    change is noticed late by the same time.
+    """
+
+    def __init__(self, num_envs: int, control_dt: float, device: torch.device) -> None:
+        """Start with both feet in the air, in no swing."""
+        self._least_steps = max(1, math.ceil(SHORTEST_CONTACT / control_dt - 1e-6))
+        self._grounded = torch.zeros(num_envs, 2, dtype=torch.bool, device=device)
+        self._differing_steps = torch.zeros(num_envs, 2, dtype=torch.int32, device=device)
+        self._swinging = self._grounded.clone()
+        self._highest = torch.zeros(num_envs, 2, device=device)
+        self._last_landed = self._grounded.clone()
+
+    def step(self, contact: Tensor, foot_height: Tensor) -> Footfalls:
+        """Move on by one control step, with contacts `[N, 2]` bool and heights of the soles `[N, 2]` in m."""
+        self._differing_steps = (self._differing_steps + 1) * (contact != self._grounded)
+        changed = self._differing_steps >= self._least_steps
+        self._differing_steps = self._differing_steps * ~changed
+        self._grounded = grounded = self._grounded ^ changed
+
+        lifted, touchdown = changed & ~grounded, changed & grounded & self._swinging
+        self._swinging = (self._swinging | lifted) & ~touchdown
+        self._highest = torch.where(lifted, foot_height, torch.maximum(self._highest, foot_height))
+
+        landed = touchdown.sum(dim=-1)
+        compared = landed * self._last_landed.any(dim=-1)
+        alternating = (landed == 1) & (compared > 0) & ~(touchdown & self._last_landed).any(dim=-1)
+        self._last_landed = torch.where((landed > 0).unsqueeze(-1), touchdown, self._last_landed)
+        return Footfalls(grounded, touchdown, self._highest, compared, alternating)
+
+
+class _Sums(NamedTuple):
+    """What is summed over time, each `[N]`."""
+
+    steps: Tensor
+    velocity_x: Tensor
+    velocity_y: Tensor
+    touchdowns: Tensor
+    compared: Tensor
+    alternating: Tensor
+    swing_height: Tensor
+    grounded_right: Tensor
+    grounded_left: Tensor
+    contacts: Tensor
+    slip: Tensor
+    squared_torque: Tensor
+    limit_hits: Tensor
+    action_change: Tensor
+    power: Tensor
+
+
+class GaitMeter:
+    """Watches `N` robots with `J` joints follow fixed commands.
+
+    `step` runs without a host synchronisation; `summary` waits for the device.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        command: Tensor,
+        control_dt: float,
+        gait: GaitConfig,
+        *,
+        mass: float,
+        warmup_s: float,
+    ) -> None:
+        """Prepare to watch robots that start now.
+
+        Args:
+            robot: Whose joint limits count.
+            command: `[N, 3]` m/s, m/s, rad/s.
+            control_dt: s, duration of one control step.
+            gait: Tells which commands ask to stand still.
+            mass: kg of one robot, for the cost of transport.
+            warmup_s: s at the start that are not counted; at least one control step.
+        """
+        num_envs, device = command.shape[0], command.device
+        self._command = command
+        self._control_dt = control_dt
+        self._weight = mass * GRAVITY
+        self._warmup_steps = max(1, round(warmup_s / control_dt))
+        self._gait = gait
+        margins = [0.5 * (1.0 - USABLE_RANGE) * (high - low) for low, high in joint_limits(robot)]
+        limits = zip(joint_limits(robot), margins, strict=True)
+        # The margin of a joint without limits is infinite, which would make its bounds undefined.
+        bounds = [(low + margin, high - margin) if margin < math.inf else (low, high) for (low, high), margin in limits]
+        self._lowest, self._highest = torch.tensor(bounds, device=device).unbind(dim=-1)
+        self._tracker = StepTracker(num_envs, control_dt, device)
+        self._steps = 0
+        self._walking = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._sums = torch.zeros(num_envs, len(_Sums._fields), dtype=torch.float64, device=device)
+        self._action = torch.zeros(num_envs, robot.num_joints, device=device)
+        self._yaw = torch.zeros(num_envs, device=device)
+        self._excess_yaw = torch.zeros(num_envs, device=device)
+        self._first_place = torch.zeros(num_envs, 2, device=device)
+        self._last_place = torch.zeros(num_envs, 2, device=device)
+
+    def step(self, state: State, contact: Tensor, action: Tensor, ended: Tensor) -> None:
+        """Take in one control step.
+
+        Args:
+            state: After the control step; not looked at where the episode ended.
+            contact: `[N, 2]` bool, which feet touch the ground.
+            action: `[N, J]` as it was applied.
+            ended: `[N]` bool; the episode ended, so that the robot is not looked at any more and counts as fallen.
+        """
+        self._steps += 1
+        self._walking = self._walking & ~ended
+        yaw = state.roll_pitch_yaw[:, 2]
+        if self._steps > 1:
+            turned = torch.remainder(yaw - self._yaw + math.pi, 2.0 * math.pi) - math.pi
+            excess = turned - self._command[:, 2] * self._control_dt
+            self._excess_yaw = torch.where(self._walking, self._excess_yaw + excess, self._excess_yaw)
+        self._last_place = torch.where(self._walking.unsqueeze(-1), state.base_position[:, :2], self._last_place)
+        if self._steps == self._warmup_steps:
+            self._first_place = self._last_place
+        footfalls = self._tracker.step(contact, state.foot_position[..., 2])
+        if self._steps > self._warmup_steps:
+            values = torch.stack(self._quantities(state, contact, action, yaw, footfalls), dim=1)
+            self._sums = torch.where(self._walking.unsqueeze(-1), self._sums + values, self._sums)
+        self._yaw = yaw
+        self._action = action
+
+    def _quantities(self, state: State, contact: Tensor, action: Tensor, yaw: Tensor, footfalls: Footfalls) -> _Sums:
+        velocity = rotate(state.base_quaternion, state.base_linear_velocity)
+        cos, sin = yaw.cos(), yaw.sin()
+        touchdown, grounded = footfalls.touchdown, footfalls.grounded.float()
+        slip = state.foot_velocity[..., :2].norm(dim=-1) * contact
+        beyond = (state.joint_position < self._lowest) | (state.joint_position > self._highest)
+        return _Sums(
+            steps=torch.ones_like(yaw),
+            velocity_x=cos * velocity[:, 0] + sin * velocity[:, 1],
+            velocity_y=cos * velocity[:, 1] - sin * velocity[:, 0],
+            touchdowns=touchdown.sum(dim=-1).float(),
+            compared=footfalls.compared.float(),
+            alternating=footfalls.alternating.float(),
+            swing_height=(footfalls.swing_height * touchdown).sum(dim=-1),
+            grounded_right=grounded[:, 0],
+            grounded_left=grounded[:, 1],
+            contacts=contact.sum(dim=-1).float(),
+            slip=slip.sum(dim=-1),
+            squared_torque=state.joint_torque.square().mean(dim=-1),
+            limit_hits=beyond.float().mean(dim=-1),
+            action_change=(action - self._action).square().mean(dim=-1),
+            power=(state.joint_torque * state.joint_velocity).abs().sum(dim=-1),
+        )
+
+    def summary(self, robots: slice) -> GaitSummary:
+        """What was seen so far of some robots, all of which have the same command."""
+        each = _Sums(*self._sums[robots].unbind(dim=1))
+        total = _Sums(*(value.sum() for value in each))
+        distance = (self._last_place - self._first_place)[robots].norm(dim=-1).sum()
+        asymmetry = (each.grounded_right - each.grounded_left).abs().sum() / total.steps
+        # Rounded, because 0.3 is another number in single precision.
+        forward, left, yaw_rate = (round(part, 6) for part in self._command[robots][0].tolist())
+        x, y = (total.velocity_x / total.steps).item(), (total.velocity_y / total.steps).item()
+        walking = self._walking[robots]
+        standing = bool(is_standing(self._command[robots], self._gait)[0])
+        transport = self._weight * math.hypot(x, y) * total.steps
+        return GaitSummary(
+            command=(forward, left, yaw_rate),
+            standing=standing,
+            robots=len(walking),
+            survival=walking.double().mean().item(),
+            velocity_x=x,
+            velocity_y=y,
+            velocity_error_x=abs(x - forward),
+            velocity_error_y=abs(y - left),
+            drift_speed=(distance / (total.steps * self._control_dt)).item(),
+            yaw_drift=self._excess_yaw[robots].abs().mean().item(),
+            alternation=(total.alternating / total.compared).item(),
+            steps_per_second=(total.touchdowns / (total.steps * self._control_dt)).item(),
+            foot_clearance=(total.swing_height / total.touchdowns).item(),
+            duty_right=(total.grounded_right / total.steps).item(),
+            duty_left=(total.grounded_left / total.steps).item(),
+            duty_asymmetry=asymmetry.item(),
+            foot_slip=(total.slip / total.contacts).item(),
+            torque_rms=(total.squared_torque / total.steps).sqrt().item(),
+            joint_limit_hits=(total.limit_hits / total.steps).item(),
+            action_rate=(total.action_change / total.steps).item(),
+            cost_of_transport=math.nan if standing else (total.power / transport).item(),
+        )

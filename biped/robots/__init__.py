@@ -1,0 +1,1 @@
+"""Robots: what a body is, and where its files lie."""

@@ -1,0 +1,386 @@
+"""Many copies of a robot on flat ground in Genesis, stepped together: build, act, step, read, masked reset.
+
+The only module that imports `genesis`, and only once a `Simulation` is made: the import alone takes 10-20 s.
+
+Genesis writes the velocity of a free base as (linear in the world frame, angular in the **body** frame); positions and
+quaternions (w x y z) are those of the base link in the world.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biped.robots.robot import Robot
+from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
+
+GENESIS_VERSION = "1.4"
+"""The minor version of Genesis whose interface is used here."""
+
+LARGEST_VALUE = 1e4
+"""A position, velocity, torque or force beyond this many SI units is no state of a walking robot: it has failed."""
+
+GROUND_FRICTION = 0.01
+"""Coefficient of the ground itself. Genesis uses the larger one of two surfaces, so the robot's own decides."""
+
+CAMERA_OFFSET = (0.9, -0.9, 0.25)
+"""m, from the base to the camera, world axes."""
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """Time steps and solver settings."""
+
+    control_dt: float = 0.02
+    """s, duration of one control step."""
+    substeps: int = 2
+    """Physics steps per control step. The servos' PD law is evaluated at each."""
+    self_collision: bool = False
+    """Let the links of one robot collide with each other."""
+    max_collision_pairs: int = 20
+    """Largest number of candidate contact points of one robot; a robot that exceeds it counts as failed."""
+    iterations: int = 20
+    """Largest number of iterations of the constraint solver per physics step."""
+    tolerance: float = 1e-5
+    """Relative accuracy at which the constraint solver stops early."""
+    performance_mode: bool = False
+    """Compile the kernels for one scene and robot count. Every other one then takes minutes to compile; no gain was
+    measured on a CPU. Applies to the first simulation of a process."""
+
+
+class Simulation:
+    """`num_envs` robots, each alone on flat ground, with everything per robot: state, friction, motors, mass.
+
+    Joint vectors stand in the order of `robot.joint_names`. All tensors lie on `device`. `step`, `read`, `reset` and
+    `set_velocity` do not wait for the device, but for Genesis itself looking for errors every ten physics steps.
+
+    Args:
+        robot: what to simulate.
+        num_envs: number of robots `N`.
+        config: time steps and solver settings.
+        device: `cpu` or a GPU; one per process.
+        viewer: open a window that follows robot 0.
+        camera: make `render` available.
+        verbose: let Genesis log to the terminal.
+
+    Raises:
+        ValueError: if Genesis is missing or of another version, or the device or a display for the viewer is.
+    """
+
+    build_seconds: float
+    """Time the constructor took, s: import, scene and, on the first run, minutes of compiling kernels."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        num_envs: int,
+        config: SimulationConfig,
+        device: torch.device,
+        *,
+        viewer: bool = False,
+        camera: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        if viewer and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise ValueError("The viewer needs a display, and DISPLAY is not set; record a video instead.")
+        start = time.perf_counter()
+        gs = _start_genesis(device, config.performance_mode, verbose)
+        self.robot = robot
+        self.num_envs = num_envs
+        self.device = device
+        self.control_dt = config.control_dt
+        self._genesis = gs
+        self._viewer = viewer
+
+        self._scene = gs.Scene(
+            sim_options=gs.options.SimOptions(dt=config.control_dt, substeps=config.substeps),
+            rigid_options=gs.options.RigidOptions(
+                enable_self_collision=config.self_collision,
+                max_collision_pairs=config.max_collision_pairs,
+                iterations=config.iterations,
+                tolerance=config.tolerance,
+                batch_links_info=True,
+                batch_dofs_info=True,
+            ),
+            vis_options=gs.options.VisOptions(
+                rendered_envs_idx=[0], background_color=(0.80, 0.86, 0.92), ambient_light=(0.35, 0.35, 0.35)
+            ),
+            viewer_options=gs.options.ViewerOptions(camera_pos=CAMERA_OFFSET, camera_lookat=(0.0, 0.0, 0.3)),
+            show_viewer=viewer,
+        )
+        self._scene.add_entity(gs.morphs.Plane(), material=gs.materials.Rigid(friction=GROUND_FRICTION))
+        self._entity = self._scene.add_entity(
+            gs.morphs.URDF(
+                file=str(robot.asset),
+                pos=(0.0, 0.0, robot.nominal_base_height),
+                # The defaults would move the base frame to the centre of mass and give every joint 0.1 kg m^2.
+                align=False,
+                default_armature=None,
+                links_to_keep=[robot.base_link, *robot.foot_links],
+            ),
+            # With a coefficient of 1 the friction ratio of a robot is its coefficient.
+            material=gs.materials.Rigid(friction=1.0),
+        )
+        self._camera = self._scene.add_camera(res=(640, 480), fov=40, env_idx=0) if camera else None
+        self._scene.build(n_envs=num_envs)
+        self._solver = self._scene.rigid_solver
+        if viewer:
+            self._scene.viewer.follow_entity(self._entity)
+
+        joints = [self._entity.get_joint(name) for name in robot.joint_names]
+        feet = [self._entity.get_link(name) for name in robot.foot_links]
+        self._joint_dofs = _index([joint.dofs_idx_local[0] for joint in joints], device)
+        self._joint_qs = _index([joint.qs_idx_local[0] for joint in joints], device)
+        self._feet = _index([foot.idx_local for foot in feet], device)
+        self._foot_geoms = [geom.idx for foot in feet for geom in foot.geoms]
+        self._base = self._entity.get_link(robot.base_link).idx_local
+
+        self._stiffness = torch.tensor(robot.stiffness, device=device)
+        self._damping = torch.tensor(robot.damping, device=device)
+        self._effort_limit = torch.tensor(robot.effort_limit, device=device)
+        self._sole_offset = torch.tensor(robot.sole_offset, device=device)
+        self._nominal_base_mass = self._entity.get_links_mass()[:, self._base].clone()
+        self._added_mass = torch.zeros_like(self._nominal_base_mass)
+        self._nominal_base_inertia = self._entity.get_links_inertia()[:, self._base].clone()
+        self._standing_pose = (
+            torch.tensor([[0.0, 0.0, robot.nominal_base_height]], device=device).expand(num_envs, 3),
+            torch.tensor([[1.0, 0.0, 0.0, 0.0]], device=device).expand(num_envs, 4),
+            torch.tensor([robot.default_joint_position], device=device).expand(num_envs, -1),
+        )
+        self._target = self._standing_pose[2].clone()
+        self._strength = torch.ones_like(self._target)
+        self._qpos = torch.zeros(num_envs, self._entity.n_qs, device=device)
+        self._failed = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._entity.set_dofs_armature(torch.tensor([robot.armature] * num_envs, device=device), self._joint_dofs)
+        self.set_motor_strength(self._strength)
+        self.reset(~self._failed, *self._standing_pose)
+        self._standing = self._values()[0].clone()
+        self.build_seconds = time.perf_counter() - start
+
+    def step(self, joint_target: Tensor) -> None:
+        """Simulate one control step with the servos' position targets `joint_target` `[N, J]` in rad.
+
+        Robots that failed must be `reset` before the next step. One that was not is put back to its standing pose here
+        and stays reported as failed until it is reset.
+        """
+        self._target.copy_(joint_target)
+        self._entity.control_dofs_position(self._target, self._joint_dofs)
+        try:
+            self._scene.step(update_visualizer=self._viewer)
+        except self._genesis.GenesisException:
+            # Genesis refuses to step any robot, before it has moved one, while an error of one is pending.
+            failed = self._solver.get_error_envs_mask()
+            if not failed.any():
+                raise
+            self.reset(failed, *self._standing_pose)
+            self._failed |= failed
+            self._scene.step(update_visualizer=self._viewer)
+
+    def read(self) -> State:
+        """State of all robots now. Where `failed` is set the other fields are those of a robot standing at the origin.
+
+        `joint_torque` is the PD law at the present state, which the first physics step of the next control step would
+        apply to the present targets. `foot_contact_force` is that of the last physics step, 0 after a reset.
+        """
+        values = self._values()
+        # A comparison with NaN is false, so this also finds what is not finite.
+        failed = self._failed | self._solver.get_error_envs_mask() | ~(values.abs().amax(dim=1) < LARGEST_VALUE)
+        values = torch.where(failed.unsqueeze(1), self._standing, values)
+        return state_from_rows(values, self.robot.num_joints, failed)
+
+    def reset(self, mask: Tensor, base_position: Tensor, base_quaternion: Tensor, joint_position: Tensor) -> None:
+        """Put the robots of `mask` `[N]` bool at rest in a new pose and clear their solver errors.
+
+        Args:
+            mask: the robots to move; the others are left as they are.
+            base_position: `[N, 3]` m, world frame.
+            base_quaternion: `[N, 4]` w x y z, unit length.
+            joint_position: `[N, J]` rad; also their position targets until the next step.
+        """
+        self._qpos[:, :3] = base_position
+        self._qpos[:, 3:7] = base_quaternion
+        self._qpos[:, self._joint_qs] = joint_position
+        self._entity.set_qpos(self._qpos, envs_idx=mask, zero_velocity=True)
+        torch.where(mask.unsqueeze(1), joint_position, self._target, out=self._target)
+        self._failed &= ~mask
+
+    def set_velocity(self, base_linear_velocity_world: Tensor, base_angular_velocity_world: Tensor) -> None:
+        """Set the velocity of every base, `[N, 3]` m/s and `[N, 3]` rad/s in the world frame; joints keep theirs."""
+        angular = rotate_inverse(self._entity.get_qpos()[:, 3:7], base_angular_velocity_world)
+        self._entity.set_dofs_velocity(torch.cat((base_linear_velocity_world, angular), dim=1), slice(0, 6))
+
+    def set_friction(self, friction: Tensor) -> None:
+        """Set the coefficient of friction between feet and ground of every robot, `[N]`, at least `GROUND_FRICTION`."""
+        ratio = friction.unsqueeze(1).repeat(1, len(self._foot_geoms))
+        self._solver.set_geoms_friction_ratio(ratio, self._foot_geoms)
+
+    def friction(self) -> Tensor:
+        """Coefficient of friction of the feet `[N]`, as the solver holds it."""
+        ratio: Tensor = self._solver.get_geoms_friction_ratio(self._foot_geoms)
+        return ratio.amin(dim=1)
+
+    def set_motor_strength(self, strength: Tensor) -> None:
+        """Scale both gains and the torque limit of every servo by `strength` `[N, J]`."""
+        self._strength.copy_(strength)
+        limit = self._effort_limit * strength
+        self._entity.set_dofs_kp(self._stiffness * strength, self._joint_dofs)
+        self._entity.set_dofs_kv(self._damping * strength, self._joint_dofs)
+        self._entity.set_dofs_force_range(-limit, limit, self._joint_dofs)
+
+    def motor_strength(self) -> Tensor:
+        """Factor on the proportional gain of every servo `[N, J]`, as the solver holds it."""
+        stiffness: Tensor = self._entity.get_dofs_kp(self._joint_dofs)
+        return stiffness / self._stiffness
+
+    def set_added_mass(self, mass: Tensor) -> None:
+        """Give every base `mass` `[N]` kg more than in the model, its inertia growing in proportion.
+
+        Recomputes the inertial weights of all robots, which takes longer than a step: not for every control step.
+        """
+        self._added_mass.copy_(mass)
+        total = self._nominal_base_mass + mass
+        inertia = self._nominal_base_inertia * (total / self._nominal_base_mass)[:, None, None]
+        self._entity.set_links_mass(total.unsqueeze(1), [self._base])
+        self._entity.set_links_inertia(inertia.unsqueeze(1), [self._base])
+
+    def base_mass(self) -> Tensor:
+        """Mass of every base `[N]` kg, as the solver holds it."""
+        mass: Tensor = self._entity.get_links_mass()
+        return mass[:, self._base]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue from here, on `device`.
+
+        The constraint solver starts its iterations from the last solution, which no restored simulation has. The
+        state is therefore also written back here: the solver forgets the last solution, and this simulation and one
+        restored from the result continue alike, bit for bit on a CPU. Contact forces read 0 until the next step.
+        """
+        state = {
+            "qpos": self._entity.get_qpos(),
+            "velocity": self._entity.get_dofs_velocity(),
+            "joint_target": self._target.clone(),
+            "friction": self.friction(),
+            "motor_strength": self._strength.clone(),
+            "added_mass": self._added_mass.clone(),
+        }
+        self._write_back(state)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            ValueError: if the state is that of another number of robots or of another robot.
+        """
+        expected = (self.num_envs, self._entity.n_qs)
+        if tuple(state["qpos"].shape) != expected:
+            raise ValueError(
+                f"The saved simulation has (robots, coordinates) {tuple(state['qpos'].shape)}, this one {expected}; "
+                "use the number of environments and the robot it was saved with."
+            )
+        state = {name: value.to(self.device) for name, value in state.items()}
+        self.set_friction(state["friction"])
+        self.set_motor_strength(state["motor_strength"])
+        self.set_added_mass(state["added_mass"])
+        self._target.copy_(state["joint_target"])
+        self._failed.zero_()
+        self._write_back(state)
+
+    def render(self) -> np.ndarray:
+        """One frame `[480, 640, 3]` uint8 of robot 0, the camera following it.
+
+        Raises:
+            ValueError: if the simulation was made without `camera`.
+        """
+        if self._camera is None:
+            raise ValueError("This simulation has no camera; make it with camera=True.")
+        base = self._entity.get_qpos()[0, :3].cpu().numpy()
+        # The camera keeps its height, so that the robot is seen to bob and not the ground.
+        target = np.array([base[0], base[1], 0.75 * self.robot.nominal_base_height])
+        self._camera.set_pose(pos=target + np.array(CAMERA_OFFSET), lookat=target, up=(0.0, 0.0, 1.0))
+        return np.array(self._camera.render(force_render=True)[0], dtype=np.uint8)
+
+    def close(self) -> None:
+        """Release the scene; the simulation is not used afterwards."""
+        self._scene.destroy()
+
+    def _values(self) -> Tensor:
+        """What `read` reports of every robot in one row, in its order; failed robots as they are."""
+        qpos = self._entity.get_qpos()
+        velocity = self._entity.get_dofs_velocity()
+        joint_position, joint_velocity = qpos[:, self._joint_qs], velocity[:, self._joint_dofs]
+        torque = self._stiffness * (self._target - joint_position) - self._damping * joint_velocity
+        torque = self._strength * torch.clamp(torque, -self._effort_limit, self._effort_limit)
+
+        angular = self._entity.get_links_ang()
+        sole = rotate(self._entity.get_links_quat(self._feet), self._sole_offset.expand(self.num_envs, 2, 3))
+        foot_position = self._entity.get_links_pos(self._feet) + sole
+        foot_velocity = self._entity.get_links_vel(self._feet) + torch.linalg.cross(angular[:, self._feet], sole)
+        contact_force = self._entity.get_links_net_contact_force()[:, self._feet].norm(dim=-1)
+
+        body = (qpos[:, :7], velocity[:, :3], angular[:, self._base], joint_position, joint_velocity, torque)
+        return torch.cat((*body, foot_position.flatten(1), foot_velocity.flatten(1), contact_force), dim=1)
+
+    def _write_back(self, state: Mapping[str, Tensor]) -> None:
+        """Set coordinates and velocities of all robots, which clears the solver's last solution and its contacts."""
+        self._entity.set_qpos(state["qpos"], zero_velocity=False)
+        self._entity.set_dofs_velocity(state["velocity"])
+
+
+def import_genesis() -> ModuleType:
+    """Import Genesis, which takes 10-20 s; the constructor does it unless it has been done where there was time.
+
+    Raises:
+        ValueError: if Genesis is missing or of another version.
+    """
+    remedy = f"pip install 'genesis-world=={GENESIS_VERSION}.*'"
+    try:
+        version = metadata.version("genesis-world")
+    except metadata.PackageNotFoundError:
+        raise ValueError(f"Genesis is not installed: {remedy}") from None
+    if not version.startswith(f"{GENESIS_VERSION}."):
+        raise ValueError(f"Genesis {version} is not supported: {remedy}")
+
+    # Importing Genesis replaces the hook that prints uncaught exceptions with one that prints them twice.
+    excepthook = sys.excepthook
+    import genesis as gs
+
+    sys.excepthook = excepthook
+    module: ModuleType = gs
+    return module
+
+
+def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) -> ModuleType:
+    """Import Genesis and initialise it once per process; returns the module.
+
+    Raises:
+        ValueError: if Genesis is missing or of another version, or does not run on `device`.
+    """
+    gs = import_genesis()
+    if gs.backend is None:
+        # No seed: it would be compiled into the kernels, so that every new one cost minutes.
+        gs.init(
+            backend=gs.cpu if device.type == "cpu" else gs.gpu,
+            performance_mode=performance_mode,
+            logging_level=logging.INFO if verbose else logging.ERROR,
+        )
+    if gs.device.type != device.type or device.index not in (None, gs.device.index):
+        raise ValueError(f"Genesis runs on {gs.device} in this process and cannot run on {device}.")
+    return gs
+
+
+def _index(indices: Sequence[int], device: torch.device) -> slice | Tensor:
+    """`indices` as a slice where they rise evenly, as then reads are views and writes need no scatter."""
+    step = max(1, indices[1] - indices[0])
+    if list(indices) == list(range(indices[0], indices[-1] + 1, step)):
+        return slice(indices[0], indices[-1] + 1, step)
+    return torch.tensor(indices, device=device)

@@ -1,0 +1,84 @@
+"""What the environment asks of a simulator, so that another engine can take Genesis's place."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from biped.robots.robot import Robot
+from biped.simulators.state import State
+
+
+class Simulator(Protocol):
+    """`N` copies of one robot with `J` joints, each alone on its own ground.
+
+    Nothing here waits for the device. Tensors lie on `device`; joints stand in the order of `robot.joint_names`.
+    """
+
+    @property
+    def robot(self) -> Robot:
+        """The robot that is simulated."""
+        ...
+
+    @property
+    def num_envs(self) -> int:
+        """`N`."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where every tensor lies."""
+        ...
+
+    @property
+    def control_dt(self) -> float:
+        """Duration of one control step in s."""
+        ...
+
+    def step(self, joint_target: Tensor) -> None:
+        """Drive the joints towards `joint_target` `[N, J]` rad for one control step."""
+        ...
+
+    def read(self) -> State:
+        """The state after the last `step`; what a `reset` since then changed need not show yet."""
+        ...
+
+    def reset(self, mask: Tensor, base_position: Tensor, base_quaternion: Tensor, joint_position: Tensor) -> None:
+        """Put the robots in `mask` `[N]` bool at rest.
+
+        Args:
+            mask: `[N]` bool, the robots to move; the others are left alone.
+            base_position: `[N, 3]` m, world frame.
+            base_quaternion: `[N, 4]` body to world, w x y z.
+            joint_position: `[N, J]` rad.
+        """
+        ...
+
+    def set_velocity(self, base_linear_velocity_world: Tensor, base_angular_velocity_world: Tensor) -> None:
+        """Give the bases of all robots new velocities `[N, 3]` in m/s and rad/s, world frame."""
+        ...
+
+    def set_friction(self, friction: Tensor) -> None:
+        """Set the friction coefficient `[N]` between each robot and its ground."""
+        ...
+
+    def set_motor_strength(self, strength: Tensor) -> None:
+        """Scale the nominal motors by `strength` `[N, J]`."""
+        ...
+
+    def set_added_mass(self, mass: Tensor) -> None:
+        """Load each base with `mass` `[N]` kg on top of its nominal mass."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue exactly here, what the setters set included."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        ...
+
+    def close(self) -> None:
+        """Release what the simulator holds."""
+        ...

@@ -1,0 +1,72 @@
+"""The robot's URDF as a MuJoCo model: free base, servos, ground, and scenery where there is a camera.
+
+MuJoCo itself is passed in, as only `biped/simulators/mujoco.py` imports it.
+"""
+
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+from biped.robots.robot import Robot
+from biped.simulators.genesis import GROUND_FRICTION
+
+
+def sole_site(foot_link: str) -> str:
+    """Name of the site at the centre of a foot's sole."""
+    return f"{foot_link}_sole"
+
+
+def build_model(mujoco: ModuleType, robot: Robot, time_step: float, self_collision: bool, *, visual: bool) -> Any:  # noqa: ANN401
+    """The robot's URDF with a free base, servos and ground, compiled to an `MjModel`; `time_step` in s."""
+    description = ElementTree.parse(robot.asset).getroot()
+    # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
+    # hangs from a fixed joint.
+    settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true"}
+    ElementTree.SubElement(ElementTree.SubElement(description, "mujoco"), "compiler", settings)
+    spec = mujoco.MjSpec.from_string(ElementTree.tostring(description, encoding="unicode"))
+    spec.option.timestep = time_step
+    # Treats the damping of joints and servos implicitly: 0.8 N m s/rad is much for a foot of 0.01 kg m^2.
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # Coulomb's cone; the default, a pyramid, holds a sliding foot less in some directions than in others.
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.body(robot.base_link).add_freejoint()
+    for joint in spec.joints:
+        # The range of the servo limits its torque, and grows with its strength; that of the URDF would not.
+        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
+    for name, armature in zip(robot.joint_names, robot.armature, strict=True):
+        spec.joint(name).armature = armature
+        servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        servo.biastype = mujoco.mjtBias.mjBIAS_AFFINE
+        servo.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
+        servo.forcerange = [-1.0, 1.0]
+    for name in robot.foot_links:
+        spec.body(name).add_site(name=sole_site(name), pos=robot.sole_offset)
+    for geom in spec.geoms:
+        if geom.contype:
+            geom.contype = int(self_collision)
+            # Hidden from cameras behind the visual shapes.
+            geom.group = 3
+    # MuJoCo, too, takes the larger friction of two surfaces, so the robot's own decides.
+    ground = spec.worldbody.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0.0, 0.0, 1.0], friction=[GROUND_FRICTION, 0.005, 0.0001]
+    )
+    if visual:
+        _add_scenery(mujoco, spec, ground)
+    return spec.compile()
+
+
+def _add_scenery(mujoco: ModuleType, spec: Any, ground: Any) -> None:  # noqa: ANN401
+    """Sky, a chequered ground and light."""
+    spec.visual.global_.fovy = 40.0
+    spec.visual.headlight.ambient = [0.4, 0.4, 0.4]
+    spec.worldbody.add_light(dir=[-0.3, 0.3, -1.0], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
+    picture = {"width": 256, "height": 256, "rgb1": [0.80, 0.86, 0.92], "rgb2": [0.70, 0.76, 0.82]}
+    spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, **picture
+    )
+    spec.add_texture(
+        name="ground", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER, **picture
+    )
+    material = spec.add_material(name="ground", texrepeat=[1.0, 1.0], texuniform=True)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "ground"
+    ground.material = "ground"

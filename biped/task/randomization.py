@@ -1,0 +1,137 @@
+"""Domain randomisation: what differs from robot to robot, and pushes."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from biped.simulators.interface import Simulator
+from biped.simulators.state import State, rotate
+from biped.task.buffers import Buffers
+
+
+@dataclass(frozen=True)
+class RandomizationConfig:
+    """Ranges are drawn from uniformly; `None` switches a randomisation off."""
+
+    friction: tuple[float, float] | None = (0.4, 1.25)
+    """Friction coefficient between robot and ground; one per robot, for the whole run."""
+    motor_strength: tuple[float, float] | None = (0.6, 1.2)
+    """Factor on the nominal motor; one per joint of each robot, for the whole run."""
+    added_mass: tuple[float, float] | None = None
+    """kg on the base, less than the model's where negative; one per robot, for the whole run."""
+    backlash: tuple[float, float] | None = (0.01, 0.07)
+    """rad of slack; one per joint of each robot, drawn anew for every episode."""
+    latency_steps: tuple[int, int] = (1, 1)
+    """Control steps from an action to its effect, both ends included; one per robot, drawn anew for every episode."""
+    push_speed: float = 0.0
+    """m/s; a push changes the horizontal velocity of the base by up to this in a random direction. 0 switches pushes
+    off, 1 is a strong push."""
+    push_interval_s: float = 7.0
+    """s between pushes. All robots are pushed in the same control step, wherever their episodes are."""
+    contact_noise: float = 0.0
+    """Uniform noise of plus and minus this on each foot contact reading, on top of the observation noise."""
+    contact_false_probability: float = 0.0
+    """Probability per foot and control step that a contact reading is inverted."""
+    contact_delay_steps: tuple[int, int] = (0, 0)
+    """Control steps by which contact readings lag, both ends included; one per robot, drawn anew for every episode."""
+
+    def __post_init__(self) -> None:
+        for name in ("friction", "motor_strength", "backlash", "latency_steps", "contact_delay_steps"):
+            bounds = getattr(self, name)
+            if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
+                raise ValueError(f"randomization.{name}: need 0 <= lowest <= highest, got {bounds}")
+        if self.added_mass is not None and self.added_mass[0] > self.added_mass[1]:
+            raise ValueError(f"randomization.added_mass: need lowest <= highest, got {self.added_mass}")
+        if self.push_interval_s <= 0.0:
+            raise ValueError(f"randomization.push_interval_s: must be positive, got {self.push_interval_s}")
+
+
+def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Float32 numbers of `shape`, uniform in `[low, high)`, on the generator's device."""
+    return torch.empty(shape, device=generator.device).uniform_(low, high, generator=generator)
+
+
+def uniform_integer(shape: tuple[int, ...], low: int, high: int, generator: torch.Generator) -> Tensor:
+    """Int64 numbers of `shape`, uniform over `low..high`, both included, on the generator's device."""
+    return torch.randint(low, high + 1, shape, device=generator.device, generator=generator)
+
+
+def pushed_velocity(state: State, at_rest: Tensor, speed: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Base velocities after a push in a random horizontal direction by 0 to `speed` m/s.
+
+    Args:
+        state: The state before the push.
+        at_rest: `[N]` bool, robots that have been put at rest since `state` was read.
+        speed: m/s.
+        generator: Source of the random numbers.
+
+    Returns:
+        Linear velocity `[N, 3]` in m/s and angular velocity `[N, 3]` in rad/s, both in the world frame.
+    """
+    velocity = torch.stack((state.base_linear_velocity, state.base_angular_velocity), dim=1)
+    velocity.masked_fill_(at_rest.view(-1, 1, 1), 0.0)
+    linear, angular = rotate(state.base_quaternion.unsqueeze(1), velocity).unbind(1)
+    num_envs = linear.shape[0]
+    change = uniform((num_envs,), 0.0, speed, generator)
+    direction = uniform((num_envs,), 0.0, 2.0 * math.pi, generator)
+    push = torch.stack((change * direction.cos(), change * direction.sin(), torch.zeros_like(change)), dim=-1)
+    return linear + push, angular
+
+
+class Randomization(Buffers):
+    """The drawn properties of `N` robots with `J` joints."""
+
+    persistent: ClassVar[tuple[str, ...]] = (
+        "friction",
+        "motor_strength",
+        "added_mass",
+        "backlash",
+        "latency",
+        "contact_delay",
+    )
+
+    def __init__(self, config: RandomizationConfig, num_envs: int, num_joints: int, generator: torch.Generator) -> None:
+        """Draw every property once."""
+        self._config = config
+        self._generator = generator
+
+        def draw(bounds: tuple[float, float] | None, *shape: int) -> Tensor | None:
+            return None if bounds is None else uniform(shape, *bounds, generator)
+
+        self.friction = draw(config.friction, num_envs)
+        """`[N]`, or None where the simulator's own value stays."""
+        self.motor_strength = draw(config.motor_strength, num_envs, num_joints)
+        """`[N, J]`, or None."""
+        self.added_mass = draw(config.added_mass, num_envs)
+        """`[N]` kg, or None."""
+        self.backlash = uniform((num_envs, num_joints), *(config.backlash or (0.0, 0.0)), generator)
+        """`[N, J]` rad."""
+        self.latency = uniform_integer((num_envs,), *config.latency_steps, generator)
+        """`[N]` control steps."""
+        self.contact_delay = uniform_integer((num_envs,), *config.contact_delay_steps, generator)
+        """`[N]` control steps."""
+
+    def apply(self, simulator: Simulator) -> None:
+        """Hand the properties that last for the whole run to the simulator."""
+        if self.friction is not None:
+            simulator.set_friction(self.friction)
+        if self.motor_strength is not None:
+            simulator.set_motor_strength(self.motor_strength)
+        if self.added_mass is not None:
+            simulator.set_added_mass(self.added_mass)
+
+    def redraw(self, mask: Tensor) -> None:
+        """Draw what changes with every episode anew for the robots in `mask` `[N]` bool."""
+        config, generator = self._config, self._generator
+        if config.backlash is not None:
+            backlash = uniform(tuple(self.backlash.shape), *config.backlash, generator)
+            self.backlash = torch.where(mask.unsqueeze(-1), backlash, self.backlash)
+        if config.latency_steps[0] < config.latency_steps[1]:
+            latency = uniform_integer(tuple(self.latency.shape), *config.latency_steps, generator)
+            self.latency = torch.where(mask, latency, self.latency)
+        if config.contact_delay_steps[0] < config.contact_delay_steps[1]:
+            delay = uniform_integer(tuple(self.contact_delay.shape), *config.contact_delay_steps, generator)
+            self.contact_delay = torch.where(mask, delay, self.contact_delay)

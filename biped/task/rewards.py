@@ -1,0 +1,374 @@
+"""Reward terms, one pure function each, and their weighted sum."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biped.robots.joint_limits import joint_limits
+from biped.robots.robot import Robot
+from biped.simulators.state import State
+
+SIDEWAYS_JOINTS = ("right_hip1", "left_hip1", "revolute_torso")
+"""Joints that walking straight ahead does not need."""
+
+
+@dataclass(frozen=True)
+class RewardWeights:
+    """One weight per term; 0 switches the term off.
+
+    A weight is the reward per second for a term of value 1: the weighted sum is multiplied by the control step's
+    duration. The exceptions say so: what happens at one instant is paid its weight at once, whatever the duration.
+    """
+
+    track_vx: float = 10.0
+    """`exp(-error^2 / vx_sigma)` of the forward velocity."""
+    track_vy: float = 6.0
+    """`exp(-error^2 / vy_sigma)` of the leftward velocity."""
+    track_wz: float = 0.0
+    """`exp(-error^2 / wz_sigma)` of the yaw rate."""
+    alive: float = 0.5
+    """1, always."""
+    vertical_velocity: float = -2.0
+    """Square of the vertical velocity, m^2/s^2."""
+    roll_pitch_rate: float = 0.0
+    """Sum of the squares of roll and pitch rate, rad^2/s^2."""
+    tilt: float = 0.0
+    """Sum of the squares of the horizontal parts of gravity's direction: the squared sine of the tilt."""
+    torso_stability: float = 5.0
+    """`exp(-tilt^2)` of the angle in rad between base and vertical."""
+    fall: float = -100.0
+    """1 while the base tilts by more than `fall_tilt_deg`: falling, but the episode goes on."""
+    height_error: float = -2.0
+    """Square of the base's distance in m from its nominal height."""
+    low_height: float = -50.0
+    """1 while the base is lower than `low_height_limit`."""
+    action_rate: float = -0.02
+    """Sum of the squares of the change of the action since the last control step."""
+    default_pose: float = -0.1
+    """Sum of the joints' distances in rad from the default pose."""
+    sideways_joints: float = 0.0
+    """Sum of the squares in rad^2 of how far hip abduction and torso are from the default pose."""
+    joint_movement: float = 1.0
+    """`joint_movement_gain` times the sum of the joint speeds, at most `joint_movement_cap`."""
+    joint_acceleration: float = 0.0
+    """Sum of the squares of the joint accelerations, rad^2/s^4."""
+    joint_torque: float = 0.0
+    """Sum of the squares of the joint torques, N^2 m^2."""
+    joint_limit: float = 0.0
+    """Sum in rad of how far joints are beyond the middle `soft_joint_limit` of their range."""
+    foot_slip: float = 0.0
+    """Sum over the feet on the ground of the square of their horizontal velocity, m^2/s^2."""
+    clock_contact: float = 0.0
+    """Number of feet, 0 to 2, that are on the ground or in the air as the clock wants."""
+    swing_height: float = 0.0
+    """Sum of the squares in m^2 of the soles' distance from `swing_height_target`, over the feet the clock wants in
+    the air."""
+    foot_air_time: float = 0.0
+    """s that each foot which comes down was in the air, beyond `air_time_target`. At once."""
+    foot_alternation: float = 1.0
+    """0.5 for lifting a foot and 1 for putting it down, one foot after the other. At once."""
+    sinusoidal_motion: float = 1.0
+    """How alike the frequencies are at which the tracked joints swing, 0 to 1."""
+    termination: float = 0.0
+    """1 when a fall ends the episode. At once."""
+
+
+@dataclass(frozen=True)
+class RewardConfig(RewardWeights):
+    """The weights and the parameters of the terms."""
+
+    vx_sigma: float = 0.25
+    """m^2/s^2."""
+    vy_sigma: float = 0.25
+    """m^2/s^2."""
+    wz_sigma: float = 0.25
+    """rad^2/s^2."""
+    fall_tilt_deg: float = 25.0
+    """Degrees."""
+    low_height_limit: float = 0.35
+    """m."""
+    joint_movement_gain: float = 0.1
+    """s/rad."""
+    joint_movement_cap: float = 2.0
+    """Largest value of the term."""
+    soft_joint_limit: float = 0.9
+    """Fraction of a joint's range."""
+    swing_height_target: float = 0.08
+    """m, of the centre of the sole above the ground."""
+    air_time_target: float = 0.2
+    """s."""
+
+
+class RewardInputs(NamedTuple):
+    """What the terms look at: `N` robots with `J` joints after a control step."""
+
+    state: State
+    command: Tensor
+    """`[N, 3]` m/s, m/s, rad/s; the one followed during the step."""
+    action: Tensor
+    """`[N, J]`."""
+    previous_action: Tensor
+    """`[N, J]`."""
+    previous_joint_velocity: Tensor
+    """`[N, J]` rad/s."""
+    contact: Tensor
+    """`[N, 2]` bool, foot on the ground."""
+    scheduled_contact: Tensor
+    """`[N, 2]` bool, as the clock wants it."""
+    touchdown: Tensor
+    """`[N, 2]` bool, foot came down in this step."""
+    landed_air_time: Tensor
+    """`[N, 2]` s in the air before it."""
+    alternation: Tensor
+    """`[N]` value of the steps taken, 0, 0.5 or 1."""
+    harmonic_motion: Tensor
+    """`[N]` score, 0 to 1."""
+    fell: Tensor
+    """`[N]` bool."""
+
+
+class RobotConstants(NamedTuple):
+    """What the terms need to know about the robot."""
+
+    default_joint_position: Tensor
+    """`[J]` rad."""
+    sideways_joints: Tensor
+    """`[K]` int64, indices of the joints that walking straight ahead does not need."""
+    soft_lower_limit: Tensor
+    """`[J]` rad."""
+    soft_upper_limit: Tensor
+    """`[J]` rad."""
+    nominal_base_height: float
+    """m."""
+    control_dt: float
+    """s."""
+
+
+def robot_constants(robot: Robot, config: RewardConfig, control_dt: float, device: torch.device) -> RobotConstants:
+    """Collect the constants of `robot` on `device`."""
+    lower, upper = torch.tensor(joint_limits(robot), device=device).unbind(1)
+    margin = (0.5 * (1.0 - config.soft_joint_limit) * (upper - lower)).nan_to_num(posinf=0.0)
+    return RobotConstants(
+        default_joint_position=torch.tensor(robot.default_joint_position, device=device),
+        sideways_joints=torch.tensor(robot.joint_indices(SIDEWAYS_JOINTS), device=device),
+        soft_lower_limit=lower + margin,
+        soft_upper_limit=upper - margin,
+        nominal_base_height=robot.nominal_base_height,
+        control_dt=control_dt,
+    )
+
+
+def _track(error: Tensor, sigma: float) -> Tensor:
+    return torch.exp(error.square() * (-1.0 / sigma))
+
+
+def track_vx(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Follow the commanded forward velocity."""
+    return _track(inputs.state.base_linear_velocity[:, 0] - inputs.command[:, 0], config.vx_sigma)
+
+
+def track_vy(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Follow the commanded leftward velocity."""
+    return _track(inputs.state.base_linear_velocity[:, 1] - inputs.command[:, 1], config.vy_sigma)
+
+
+def track_wz(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Follow the commanded yaw rate."""
+    return _track(inputs.state.base_angular_velocity[:, 2] - inputs.command[:, 2], config.wz_sigma)
+
+
+def alive(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """1."""
+    return torch.ones_like(inputs.alternation)
+
+
+def vertical_velocity(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Bouncing."""
+    return inputs.state.base_linear_velocity[:, 2].square()
+
+
+def roll_pitch_rate(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Swaying."""
+    return inputs.state.base_angular_velocity[:, :2].square().sum(dim=-1)
+
+
+def tilt(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Squared sine of the angle between base and vertical."""
+    return inputs.state.projected_gravity[:, :2].square().sum(dim=-1)
+
+
+def torso_stability(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Uprightness, 1 when upright."""
+    angle = torch.acos((-inputs.state.projected_gravity[:, 2]).clamp(-1.0, 1.0))
+    return torch.exp(-angle.square())
+
+
+def fall(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Falling."""
+    return (-inputs.state.projected_gravity[:, 2] < math.cos(math.radians(config.fall_tilt_deg))).float()
+
+
+def height_error(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Too high or too low."""
+    return (inputs.state.base_position[:, 2] - robot.nominal_base_height).square()
+
+
+def low_height(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Sinking."""
+    return (inputs.state.base_position[:, 2] < config.low_height_limit).float()
+
+
+def action_rate(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Jerky actions."""
+    return (inputs.action - inputs.previous_action).square().sum(dim=-1)
+
+
+def default_pose(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Distance from the default pose."""
+    return (inputs.state.joint_position - robot.default_joint_position).abs().sum(dim=-1)
+
+
+def sideways_joints(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Straddling and twisting."""
+    deviation = inputs.state.joint_position - robot.default_joint_position
+    return deviation.index_select(1, robot.sideways_joints).square().sum(dim=-1)
+
+
+def joint_movement(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Moving at all."""
+    speed = inputs.state.joint_velocity.abs().sum(dim=-1)
+    return (config.joint_movement_gain * speed).clamp(max=config.joint_movement_cap)
+
+
+def joint_acceleration(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Jerky joints; the acceleration is the change of velocity over the control step."""
+    change = inputs.state.joint_velocity - inputs.previous_joint_velocity
+    return change.square().sum(dim=-1) / robot.control_dt**2
+
+
+def joint_torque(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Effort."""
+    return inputs.state.joint_torque.square().sum(dim=-1)
+
+
+def joint_limit(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Joints near their stops."""
+    position = inputs.state.joint_position
+    beyond = torch.maximum(robot.soft_lower_limit - position, position - robot.soft_upper_limit)
+    return beyond.clamp(min=0.0).sum(dim=-1)
+
+
+def foot_slip(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Feet that slide."""
+    return (inputs.state.foot_velocity[..., :2].square().sum(dim=-1) * inputs.contact).sum(dim=-1)
+
+
+def clock_contact(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Feet that keep the clock's time."""
+    return (inputs.contact == inputs.scheduled_contact).sum(dim=-1, dtype=torch.float32)
+
+
+def swing_height(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Feet lifted too little or too much.
+
+    Asked of the feet that the clock wants in the air, not of those that are: a foot that never lifts is not spared.
+    """
+    error = (inputs.state.foot_position[..., 2] - config.swing_height_target).square()
+    return (error * ~inputs.scheduled_contact).sum(dim=-1)
+
+
+def foot_air_time(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Long steps; divided by the duration of the control step, so that a step is paid once."""
+    beyond = (inputs.landed_air_time - config.air_time_target) * inputs.touchdown
+    return beyond.sum(dim=-1) / robot.control_dt
+
+
+def foot_alternation(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """One foot after the other; divided by the duration of the control step, so that a step is paid once."""
+    return inputs.alternation / robot.control_dt
+
+
+def sinusoidal_motion(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """Joints that swing at one frequency."""
+    return inputs.harmonic_motion
+
+
+def termination(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
+    """The end by a fall; divided by the duration of the control step, so that it is paid once."""
+    return inputs.fell / robot.control_dt
+
+
+Term = Callable[[RewardInputs, RewardConfig, RobotConstants], Tensor]
+
+TERMS: dict[str, Term] = {
+    term.__name__: term
+    for term in (
+        track_vx,
+        track_vy,
+        track_wz,
+        alive,
+        vertical_velocity,
+        roll_pitch_rate,
+        tilt,
+        torso_stability,
+        fall,
+        height_error,
+        low_height,
+        action_rate,
+        default_pose,
+        sideways_joints,
+        joint_movement,
+        joint_acceleration,
+        joint_torque,
+        joint_limit,
+        foot_slip,
+        clock_contact,
+        swing_height,
+        foot_air_time,
+        foot_alternation,
+        sinusoidal_motion,
+        termination,
+    )
+}
+"""Every term by its name, which is also the name of its weight. Each returns `[N]`."""
+
+
+class Rewards:
+    """The weighted sum of the terms whose weight is not 0."""
+
+    def __init__(self, config: RewardConfig, robot: Robot, control_dt: float, device: torch.device) -> None:
+        """Choose the terms.
+
+        Raises:
+            ValueError: Every weight is 0.
+        """
+        self._config = config
+        self._robot = robot_constants(robot, config, control_dt, device)
+        weights = {field.name: getattr(config, field.name) for field in fields(RewardWeights)}
+        self._terms = {name: TERMS[name] for name, weight in weights.items() if weight != 0.0}
+        if not self._terms:
+            raise ValueError("rewards: every weight is 0; give at least one term a weight")
+        self._weights = torch.tensor([weights[name] for name in self._terms], device=device).unsqueeze(1)
+
+    def pays_for(self, name: str) -> bool:
+        """Whether the term `name` has a weight."""
+        return name in self._terms
+
+    def __call__(self, inputs: RewardInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reward for one control step.
+
+        Robots whose simulation failed get 0, whatever their state says.
+
+        Returns:
+            Reward `[N]`, and for each active term `reward/<term>`: its part of the reward per second, averaged over
+            the robots, `[]`.
+        """
+        values = torch.stack([term(inputs, self._config, self._robot) for term in self._terms.values()])
+        rates = torch.where(inputs.state.failed, 0.0, values * self._weights)
+        reward = rates.sum(dim=0) * self._robot.control_dt
+        means = rates.mean(dim=1).unbind()
+        return reward, {f"reward/{name}": mean for name, mean in zip(self._terms, means, strict=True)}

@@ -1,0 +1,69 @@
+"""When an episode ends, and why."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biped.simulators.state import State
+
+
+@dataclass(frozen=True)
+class TerminationConfig:
+    """What counts as a fall."""
+
+    tilt_limit_deg: float = 30.0
+    """Largest roll and largest pitch of the base, degrees, either way."""
+    minimum_height: float = 0.30
+    """m; lowest height of the base above the ground."""
+
+
+class EpisodeEnd(NamedTuple):
+    """Which of `N` episodes ended in this control step; at most one cause holds for each."""
+
+    simulation_error: Tensor
+    """`[N]` bool; the simulator failed for this robot."""
+    fall_tilt: Tensor
+    """`[N]` bool; rolled or pitched too far."""
+    fall_height: Tensor
+    """`[N]` bool; sank too low."""
+    time_out: Tensor
+    """`[N]` bool; reached the longest duration, and nothing else happened."""
+
+    @property
+    def fell(self) -> Tensor:
+        """`[N]` bool; by the robot's own doing."""
+        return self.fall_tilt | self.fall_height
+
+    @property
+    def terminated(self) -> Tensor:
+        """`[N]` bool; ended for good."""
+        return self.fell | self.simulation_error
+
+
+def episode_end(state: State, episode_steps: Tensor, longest_episode: int, config: TerminationConfig) -> EpisodeEnd:
+    """Decide which episodes end.
+
+    Where several causes hold, the one that says most is named: simulation error, tilt, height, time-out.
+
+    Args:
+        state: After the control step.
+        episode_steps: `[N]` int64, control steps of each episode, this one included.
+        longest_episode: Control steps after which an episode times out.
+        config: What counts as a fall.
+    """
+    error = state.failed
+    tilted = (state.roll_pitch_yaw[:, :2].abs() > math.radians(config.tilt_limit_deg)).any(dim=-1)
+    low = state.base_position[:, 2] < config.minimum_height
+    fall_tilt = tilted & ~error
+    fall_height = low & ~(tilted | error)
+    time_out = (episode_steps >= longest_episode) & ~(low | tilted | error)
+    return EpisodeEnd(error, fall_tilt, fall_height, time_out)
+
+
+def count_causes(end: EpisodeEnd) -> dict[str, Tensor]:
+    """How many episodes ended for each cause: scalars `[]` float32 named `episode/<cause>`."""
+    counts = torch.stack(end).sum(dim=1).float()
+    return {f"episode/{name}": count for name, count in zip(EpisodeEnd._fields, counts.unbind(), strict=True)}

@@ -1,0 +1,223 @@
+"""The compiled kernels of `kernels.c` for a CPU: dense layers and the step-by-step part of LSTM layers.
+
+`ppo.cpu.shared_memory` calls the functions that add up gradients over processes.
+
+They are compiled at first use. Without a C compiler, or with the environment variable `PPO_KERNELS=0`, PyTorch's own
+operations take their place; the numbers agree to rounding, a small network learns at half the speed.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("kernels.c")
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+NATIVE_FLAGS = ("-march=native",)
+COMPILE_TIMEOUT = 120.0
+"""s after which a compiler counts as broken."""
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels; None where they are switched off or cannot be compiled."""
+    if os.environ.get("PPO_KERNELS", "1") == "0":
+        return None
+    for compiler in filter(None, map(shutil.which, COMPILERS)):
+        for flags in ((*NATIVE_FLAGS, *FLAGS), FLAGS):
+            try:
+                loaded = ctypes.CDLL(str(_compile(compiler, flags)))
+            except (OSError, RuntimeError, subprocess.SubprocessError):
+                continue
+            loaded.dense_workspace.restype = loaded.lstm_workspace.restype = ctypes.c_ssize_t
+            return loaded
+    return None
+
+
+def _compile(compiler: str, flags: tuple[str, ...]) -> Path:
+    """Compile the kernels for this machine unless that has been done; returns the library's file."""
+    source = SOURCE.read_bytes()
+    key = hashlib.sha256(source + repr((compiler, flags, _processor())).encode()).hexdigest()[:20]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biped-ppo"
+    target = folder / f"kernels-{key}.so"
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made = Path(scratch) / target.name
+        command = [compiler, *flags, "-o", str(made), str(SOURCE)]
+        subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_TIMEOUT)
+        # Another process may be doing the same; whoever is last replaces like by like.
+        made.replace(target)
+    return target
+
+
+def _processor() -> str:
+    """What distinguishes the instructions of this machine from those of another one that shares the home folder."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine() + platform.processor()
+    return platform.machine() + next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+
+
+IDENTITY, ELU, RELU, TANH = range(4)
+"""Activations of a dense layer."""
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether the kernels can take these tensors: float32 on a CPU, and no lower precision asked for."""
+    return (
+        all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        and not torch.is_autocast_enabled("cpu")
+        and library() is not None
+    )
+
+
+class _Dense(ctypes.Structure):
+    """`dense` in `kernels.c`."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_ssize_t) for name in ("M", "in_", "out")),
+        ("activation", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y")),
+        *((name, ctypes.c_void_p) for name in ("grad", "grad_x", "grad_weight", "grad_bias", "workspace")),
+    ]
+
+
+class _Lstm(ctypes.Structure):
+    """`lstm` in `kernels.c`."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_ssize_t) for name in ("T", "N", "H")),
+        *((name, ctypes.c_void_p) for name in ("gates", "weight", "keep", "h0", "c0", "h", "c", "grad_h", "grad")),
+        ("workspace", ctypes.c_void_p),
+    ]
+
+
+def dense_forward(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int) -> Tensor:
+    """`activation(x weight^T + bias)`, `[M, out]`; all arguments are contiguous.
+
+    Args:
+        x: `[M, in]`.
+        weight: `[out, in]`.
+        bias: `[out]`.
+        activation: one of `IDENTITY`, `ELU`, `RELU`, `TANH`.
+    """
+    y = x.new_empty(x.shape[0], weight.shape[0])
+    _run_dense("dense_forward", x, weight, activation, bias=bias, y=y)
+    return y
+
+
+def dense_backward(
+    x: Tensor,
+    weight: Tensor,
+    y: Tensor | None,
+    activation: int,
+    grad: Tensor,
+    *,
+    wants_x: bool,
+    wants_bias: bool = True,
+) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    """Gradients with respect to `x`, `weight` and `bias`; all arguments are contiguous.
+
+    Args:
+        x: `[M, in]`.
+        weight: `[out, in]`.
+        y: `[M, out]` of `dense_forward`; not needed without an activation.
+        activation: as in `dense_forward`.
+        grad: `[M, out]` gradient with respect to `y`; becomes that before the activation.
+        wants_x: whether the gradient of `x` is needed.
+        wants_bias: whether the gradient of the bias is needed.
+    """
+    grad_x = torch.empty_like(x) if wants_x else None
+    grad_bias = weight.new_empty(weight.shape[0]) if wants_bias else None
+    grad_weight = torch.empty_like(weight)
+    results = {"grad_x": grad_x, "grad_weight": grad_weight, "grad_bias": grad_bias}
+    _run_dense("dense_backward", x, weight, activation, y=y, grad=grad, **results)
+    return grad_x, grad_weight, grad_bias
+
+
+def lstm_forward(
+    gates: Tensor, weight: Tensor, keep: Tensor, hidden: Tensor, cell: Tensor, outputs: Tensor, cells: Tensor
+) -> None:
+    """Run the steps of one LSTM layer; all arguments are contiguous.
+
+    Args:
+        gates: `[T, N, 4H]`, the input projection with both biases; becomes the gates after their activation.
+        weight: `[4H, H]`, recurrent.
+        keep: `[T, N]` bool, False where an episode starts.
+        hidden: `[N, H]` before t = 0.
+        cell: `[N, H]` before t = 0.
+        outputs: `[T, N, H]`; becomes the hidden state after every step.
+        cells: `[T, N, H]`; becomes the cell state after every step.
+    """
+    state = {"h0": hidden, "c0": cell, "h": outputs, "c": cells}
+    _run_lstm("lstm_forward", outputs, gates=gates, weight=weight, keep=keep, **state)
+
+
+def lstm_backward(
+    gates: Tensor, weight: Tensor, keep: Tensor, cell: Tensor, cells: Tensor, grad_outputs: Tensor
+) -> Tensor:
+    """Gradient `[T, N, 4H]` with respect to the gates before their activation; all arguments are contiguous.
+
+    Args:
+        gates: as `lstm_forward` left them.
+        weight: `[4H, H]`.
+        keep: `[T, N]` bool.
+        cell: `[N, H]` before t = 0.
+        cells: as `lstm_forward` left them.
+        grad_outputs: `[T, N, H]`.
+    """
+    grad = torch.empty_like(gates)
+    given = {"gates": gates, "weight": weight, "keep": keep, "c0": cell, "c": cells}
+    _run_lstm("lstm_backward", cells, **given, grad_h=grad_outputs, grad=grad)
+    return grad
+
+
+def _run_dense(name: str, x: Tensor, weight: Tensor, activation: int, **tensors: Tensor | None) -> None:
+    kernels = library()
+    assert kernels is not None
+    sizes = x.shape[0], weight.shape[1], weight.shape[0]
+    workspace = torch.empty(kernels.dense_workspace(*map(ctypes.c_ssize_t, sizes)))
+    pointers = {key: tensor.data_ptr() for key, tensor in tensors.items() if tensor is not None}
+    given = {"x": x.data_ptr(), "weight": weight.data_ptr(), "workspace": workspace.data_ptr()}
+    layer = _Dense(*sizes, activation, **pointers, **given)
+    getattr(kernels, name)(ctypes.byref(layer), ctypes.c_uint(torch.get_num_threads()), _parallel())
+
+
+def _run_lstm(name: str, outputs: Tensor, **tensors: Tensor) -> None:
+    kernels = library()
+    assert kernels is not None
+    workspace = torch.empty(kernels.lstm_workspace(*map(ctypes.c_ssize_t, outputs.shape[1:])))
+    pointers = {key: tensor.data_ptr() for key, tensor in tensors.items()}
+    layer = _Lstm(*outputs.shape, **pointers, workspace=workspace.data_ptr())
+    getattr(kernels, name)(ctypes.byref(layer), ctypes.c_uint(torch.get_num_threads()), _parallel())
+
+
+@functools.cache
+def _parallel() -> ctypes.c_void_p:
+    """Entry point of the OpenMP that PyTorch has loaded; null, for one thread, where it is not GNU's.
+
+    Threads of our own would compete with those, which go on spinning for a while after every operation.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8").split()
+    except OSError:
+        maps = []
+    for path in sorted({word for word in maps if "libgomp" in word}, key=lambda path: "torch" not in path):
+        try:
+            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p)
+        except (OSError, AttributeError):
+            continue
+    return ctypes.c_void_p(None)

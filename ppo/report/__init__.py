@@ -1,0 +1,1 @@
+"""What a person sees of a training: console, TensorBoard, Weights & Biases, and what the run was made with."""

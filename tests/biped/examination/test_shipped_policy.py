@@ -1,0 +1,49 @@
+"""The policy that comes with the project walks."""
+
+from dataclasses import replace
+
+import pytest
+
+from biped.env import BipedEnv
+from biped.examination.evaluation import evaluate, evaluation_config
+from biped.examination.metrics import GaitSummary, WalkingCriteria
+from biped.simulators.genesis import Simulation
+from configs.experiment import from_plain
+from play import SHIPPED_POLICY
+from ppo.agent import TrainedAgent
+from ppo.checkpoint.sb3_zip import read_zip
+from ppo.policy import RecurrentActorCritic
+
+COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (-0.3, 0.0, 0.0), (0.0, 0.2, 0.0), (0.3, 0.2, 0.0))
+
+
+def test_it_is_a_small_plain_checkpoint() -> None:
+    assert SHIPPED_POLICY.stat().st_size < 2_000_000
+    model = read_zip(SHIPPED_POLICY)
+    assert model.native_state is None
+    assert not (model.optimizer or {}).get("state")
+
+
+def examine(simulation: Simulation, *, pushes: bool) -> list[GaitSummary]:
+    """Two robots for each of as many commands as the shared robots can be divided by."""
+    model = read_zip(SHIPPED_POLICY)
+    assert model.native is not None
+    experiment = from_plain(model.native["config"])
+    env = BipedEnv(simulation, evaluation_config(experiment.env, 10.0, pushes=pushes), seed=1)
+    policy = RecurrentActorCritic(model.policy, env.observation_dim, env.action_dim)
+    policy.load_state_dict(model.parameters)
+    return evaluate(TrainedAgent(policy, env.num_envs), env, COMMANDS, seconds=10.0, warmup_s=2.0)
+
+
+@pytest.mark.genesis
+def test_it_walks(genesis_simulation: Simulation) -> None:
+    # Two robots deviate more than the mean of the 64 that the criteria are made for.
+    criteria = replace(WalkingCriteria(), velocity_error=0.1, duty_asymmetry=0.1)
+    summaries = examine(genesis_simulation, pushes=False)
+    assert [criteria.shortfalls(summary) for summary in summaries] == [()] * len(COMMANDS)
+
+
+@pytest.mark.genesis
+def test_it_stays_up_when_it_is_pushed(genesis_simulation: Simulation) -> None:
+    summaries = examine(genesis_simulation, pushes=True)
+    assert sum(summary.survival for summary in summaries) / len(COMMANDS) >= 0.9

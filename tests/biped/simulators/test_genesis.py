@@ -1,0 +1,361 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from biped.robots.robot import BIPED
+from biped.simulators.genesis import Simulation
+from biped.simulators.state import State
+
+DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
+WEIGHT = 2.9 * 9.81
+"""N."""
+
+Pose = tuple[Tensor, Tensor, Tensor]
+
+
+def standing_pose(num_envs: int) -> Pose:
+    """Base position, base quaternion and joint positions of robots standing at the origin."""
+    position = torch.tensor([0.0, 0.0, BIPED.nominal_base_height]).repeat(num_envs, 1)
+    quaternion = torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(num_envs, 1)
+    return position, quaternion, DEFAULT_POSITION.repeat(num_envs, 1)
+
+
+def all_of(simulation: Simulation) -> Tensor:
+    return torch.ones(simulation.num_envs, dtype=torch.bool)
+
+
+def targets(num_envs: int, steps: int, size: float = 0.2) -> Tensor:
+    """Random joint targets `[steps, N, J]` around the default pose."""
+    noise = torch.randn(steps, num_envs, BIPED.num_joints, generator=torch.Generator().manual_seed(0))
+    return DEFAULT_POSITION + size * noise
+
+
+def flat(state: State) -> Tensor:
+    """All fields in one row per robot."""
+    return torch.cat([value.reshape(len(state.failed), -1).float() for value in state], dim=1)
+
+
+def trajectory(simulation: Simulation, joint_targets: Tensor) -> Tensor:
+    """Everything read along `joint_targets` `[steps, N, J]`, in one tensor `[steps, N, ...]`."""
+    rows = []
+    for target in joint_targets:
+        simulation.step(target)
+        rows.append(flat(simulation.read()))
+    return torch.stack(rows)
+
+
+@pytest.fixture
+def simulation(genesis_simulation: Simulation) -> Simulation:
+    """Nominal robots standing at rest at the origin."""
+    num_envs = genesis_simulation.num_envs
+    genesis_simulation.set_friction(torch.ones(num_envs))
+    genesis_simulation.set_motor_strength(torch.ones(num_envs, BIPED.num_joints))
+    if not torch.equal(genesis_simulation.base_mass(), torch.full((num_envs,), 0.9)):
+        genesis_simulation.set_added_mass(torch.zeros(num_envs))
+    genesis_simulation.reset(all_of(genesis_simulation), *standing_pose(num_envs))
+    return genesis_simulation
+
+
+@pytest.mark.genesis
+def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Simulation) -> None:
+    generator = torch.Generator().manual_seed(0)
+    num_envs = simulation.num_envs
+    position = torch.rand(num_envs, 3, generator=generator) + 1.0
+    quaternion = torch.nn.functional.normalize(torch.randn(num_envs, 4, generator=generator), dim=-1)
+    joint_position = 0.5 * torch.rand(num_envs, BIPED.num_joints, generator=generator)
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    state = simulation.read()
+    assert torch.equal(state.base_position, position)
+    assert torch.equal(state.base_quaternion, quaternion)
+    assert torch.equal(state.joint_position, joint_position)
+    assert not state.base_linear_velocity.any()
+    assert not state.base_angular_velocity.any()
+    assert not state.joint_velocity.any()
+    assert not state.joint_torque.any()
+    assert not state.foot_velocity.any()
+    assert not state.failed.any()
+
+
+@pytest.mark.genesis
+def test_each_target_moves_the_joint_of_its_name(simulation: Simulation) -> None:
+    joints = BIPED.num_joints
+    position, quaternion, joint_position = standing_pose(simulation.num_envs)
+    position[:, 2] = 2.0
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    target = joint_position.clone()
+    target[:joints] += 0.1 * torch.eye(joints)
+    simulation.step(target)
+    velocity = simulation.read().joint_velocity
+    assert velocity[:joints].abs().argmax(dim=1).tolist() == list(range(joints))
+    assert (velocity[:joints].diagonal() > 0.1).all()
+    assert velocity[joints:].abs().max() < 1e-4
+
+
+@pytest.mark.genesis
+def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: Simulation) -> None:
+    foot_position = simulation.read().foot_position
+    right, left = foot_position[:, 0], foot_position[:, 1]
+    assert_close(left, right * torch.tensor([1.0, -1.0, 1.0]), atol=1e-6, rtol=0.0)
+    assert_close(right[0], torch.tensor([0.02, -0.06, 0.0]), atol=2e-3, rtol=0.0)
+
+
+@pytest.mark.genesis
+def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: Simulation) -> None:
+    lowest = torch.full((simulation.num_envs,), math.inf)
+    for _ in range(100):
+        simulation.step(standing_pose(simulation.num_envs)[2])
+        lowest = torch.minimum(lowest, simulation.read().base_position[:, 2])
+    state = simulation.read()
+    assert lowest.min() > 0.41
+    assert state.roll_pitch_yaw.abs().max() < 0.15
+    assert (state.foot_position - state.foot_position[:1]).abs().max() < 1e-3
+    assert_close(state.foot_contact_force.sum(dim=1), torch.full((simulation.num_envs,), WEIGHT), rtol=0.01, atol=0.0)
+    assert_close(state.foot_contact_force[:, 0], state.foot_contact_force[:, 1], rtol=0.01, atol=0.0)
+
+
+@pytest.mark.genesis
+@pytest.mark.parametrize("height", [BIPED.nominal_base_height, 1.0])
+def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: Simulation, height: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    num_envs, half = simulation.num_envs, simulation.num_envs // 2
+    swap = [4, 5, 6, 7, 0, 1, 2, 3, 8]
+    position, quaternion, joint_position = standing_pose(num_envs)
+    position[:, 2] = height
+    tilt = torch.tensor([1.0, 0.03, -0.02, 0.05])
+    quaternion[:half] = tilt / tilt.norm()
+    quaternion[half:] = quaternion[:half] * torch.tensor([1.0, -1.0, 1.0, -1.0])
+    target = joint_position + 0.2 * torch.randn(num_envs, BIPED.num_joints, generator=generator)
+    target[half:] = -target[:half, swap]
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    for _ in range(5):
+        simulation.step(target)
+    state = simulation.read()
+    assert state.joint_velocity.abs().max() > 0.5
+    axial, polar = torch.tensor([-1.0, 1.0, -1.0]), torch.tensor([1.0, -1.0, 1.0])
+
+    def assert_mirrored(value: Tensor, mirrored: Tensor, atol: float) -> None:
+        assert_close(value[half:], mirrored[:half], atol=atol, rtol=1e-3)
+
+    assert_mirrored(state.base_position, state.base_position * polar, 1e-4)
+    assert_mirrored(state.base_linear_velocity, state.base_linear_velocity * polar, 1e-3)
+    assert_mirrored(state.base_angular_velocity, state.base_angular_velocity * axial, 1e-2)
+    assert_mirrored(state.joint_position, -state.joint_position[:, swap], 1e-3)
+    assert_mirrored(state.joint_velocity, -state.joint_velocity[:, swap], 1e-2)
+    assert_mirrored(state.joint_torque, -state.joint_torque[:, swap], 1e-2)
+    assert_mirrored(state.foot_position, state.foot_position.flip(1) * polar, 1e-3)
+    assert_mirrored(state.foot_velocity, state.foot_velocity.flip(1) * polar, 1e-2)
+    assert_mirrored(state.foot_contact_force, state.foot_contact_force.flip(1), 0.5)
+
+
+@pytest.mark.genesis
+def test_torques_follow_the_pd_law_up_to_the_limit(simulation: Simulation) -> None:
+    strength = torch.linspace(0.6, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, BIPED.num_joints)
+    simulation.set_motor_strength(strength)
+    position, quaternion, joint_position = standing_pose(simulation.num_envs)
+    position[:, 2] = 2.0
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    target = joint_position.clone()
+    target[:, 3] += 0.2
+    target[:, 8] += 3.0
+    simulation.step(target)
+    state = simulation.read()
+    error = target[:, 3] - state.joint_position[:, 3]
+    expected = strength[:, 3] * (15.0 * error - 0.8 * state.joint_velocity[:, 3])
+    assert_close(state.joint_torque[:, 3], expected)
+    assert_close(state.joint_torque[:, 8], 12.0 * strength[:, 8])
+
+
+@pytest.mark.genesis
+def test_foot_velocity_is_the_rate_of_foot_position(simulation: Simulation) -> None:
+    position, quaternion, joint_position = standing_pose(simulation.num_envs)
+    position[:, 2] = 2.0
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    positions, velocities = [], []
+    for _ in range(8):
+        simulation.step(joint_position + 0.1)
+        state = simulation.read()
+        positions.append(state.foot_position)
+        velocities.append(state.foot_velocity)
+    moved = positions[-1] - positions[-2]
+    mean_velocity = 0.5 * (velocities[-1] + velocities[-2])
+    assert mean_velocity.norm(dim=-1).min() > 0.3
+    assert_close(moved / simulation.control_dt, mean_velocity, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.genesis
+def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: Simulation) -> None:
+    generator = torch.Generator().manual_seed(0)
+    friction = 0.4 + torch.rand(simulation.num_envs, generator=generator)
+    strength = 0.6 + torch.rand(simulation.num_envs, BIPED.num_joints, generator=generator)
+    mass = torch.linspace(0.0, 0.4, simulation.num_envs)
+    simulation.set_friction(friction)
+    simulation.set_motor_strength(strength)
+    simulation.set_added_mass(mass)
+    assert torch.equal(simulation.friction(), friction)
+    assert_close(simulation.motor_strength(), strength)
+    assert_close(simulation.base_mass(), 0.9 + mass)
+    simulation.reset(all_of(simulation), *standing_pose(simulation.num_envs))
+    assert torch.equal(simulation.friction(), friction)
+    assert_close(simulation.motor_strength(), strength)
+    assert_close(simulation.base_mass(), 0.9 + mass)
+
+
+@pytest.mark.genesis
+def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: Simulation) -> None:
+    mass = torch.linspace(0.0, 0.4, simulation.num_envs)
+    simulation.set_added_mass(mass)
+    simulation.set_added_mass(mass)
+    trajectory(simulation, DEFAULT_POSITION.expand(100, simulation.num_envs, -1))
+    force = simulation.read().foot_contact_force.sum(dim=1)
+    assert_close(force, WEIGHT + 9.81 * mass, rtol=0.01, atol=0.0)
+
+
+@pytest.mark.genesis
+def test_weaker_motors_sag_more(simulation: Simulation) -> None:
+    strength = torch.linspace(0.7, 1.2, simulation.num_envs)
+    simulation.set_motor_strength(strength.unsqueeze(1).expand(-1, BIPED.num_joints))
+    trajectory(simulation, DEFAULT_POSITION.expand(75, simulation.num_envs, -1))
+    height = simulation.read().base_position[:, 2]
+    assert (height.diff() > 0.0).all()
+
+
+@pytest.mark.genesis
+def test_feet_slide_further_the_lower_their_friction(simulation: Simulation) -> None:
+    friction = torch.tensor([0.05, 0.2, 0.8]).repeat(4)[: simulation.num_envs]
+    simulation.set_friction(friction)
+    trajectory(simulation, DEFAULT_POSITION.expand(25, simulation.num_envs, -1))
+    before = simulation.read().foot_position
+    velocity = torch.zeros(simulation.num_envs, 3)
+    velocity[:, 1] = 0.6
+    simulation.set_velocity(velocity, torch.zeros(simulation.num_envs, 3))
+    trajectory(simulation, DEFAULT_POSITION.expand(15, simulation.num_envs, -1))
+    slid = (simulation.read().foot_position - before)[:3, :, 1].mean(dim=1)
+    assert slid[0] > 2.0 * slid[2]
+    assert slid[0] > slid[1] > slid[2]
+
+
+@pytest.mark.genesis
+def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: Simulation) -> None:
+    position, quaternion, joint_position = standing_pose(simulation.num_envs)
+    position[:, 2] = 2.0
+    quaternion[:] = 0.5  # x, y, z of the body are y, z, x of the world
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    simulation.step(joint_position + 0.1)
+    before = simulation.read()
+    linear = torch.tensor([1.0, 2.0, 3.0]).repeat(simulation.num_envs, 1)
+    angular = torch.tensor([0.1, 0.2, 0.3]).repeat(simulation.num_envs, 1)
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    simulation.step(joint_position + 0.1)
+    quaternion = simulation.read().base_quaternion
+    simulation.set_velocity(linear, angular)
+    state = simulation.read()
+    assert torch.equal(state.joint_velocity, before.joint_velocity)
+    assert_close(state.base_linear_velocity[0], torch.tensor([2.0, 3.0, 1.0]), atol=0.05, rtol=0.0)
+    assert_close(state.base_angular_velocity[0], torch.tensor([0.2, 0.3, 0.1]), atol=0.01, rtol=0.0)
+    before_step = state.base_position
+    simulation.step(joint_position)
+    moved = (simulation.read().base_position - before_step) / simulation.control_dt
+    assert_close(moved[0], torch.tensor([1.0, 2.0, 3.0]), atol=0.3, rtol=0.0)
+
+
+@pytest.mark.genesis
+def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: Simulation) -> None:
+    joint_targets = targets(simulation.num_envs, 20)
+    pose = standing_pose(simulation.num_envs)
+    undisturbed = trajectory(simulation, joint_targets)
+    simulation.reset(all_of(simulation), *pose)
+    first = trajectory(simulation, joint_targets[:10])
+    mask = torch.arange(simulation.num_envs) % 3 == 0
+    simulation.reset(~all_of(simulation), *pose)
+    simulation.reset(mask, *pose)
+    assert torch.equal(simulation.read().joint_position[mask], pose[2][mask])
+    second = trajectory(simulation, joint_targets[10:])
+    assert torch.equal(torch.cat((first, second))[:, ~mask], undisturbed[:, ~mask])
+    assert not torch.equal(second[:, mask], undisturbed[10:, mask])
+
+
+@pytest.mark.genesis
+@pytest.mark.parametrize("broken", [0, 1, 2], ids=["position", "quaternion", "joints"])
+def test_a_failed_robot_is_reported_and_reset_alone(simulation: Simulation, broken: int) -> None:
+    joint_targets = targets(simulation.num_envs, 12)
+    pose = standing_pose(simulation.num_envs)
+    undisturbed = trajectory(simulation, joint_targets)
+    simulation.reset(all_of(simulation), *pose)
+    failing = torch.arange(simulation.num_envs) % 5 == 2
+    for index, target in enumerate(joint_targets):
+        if index == 3:
+            simulation.reset(
+                failing, *(torch.full_like(part, math.nan) if part is pose[broken] else part for part in pose)
+            )
+        simulation.step(target)
+        state = simulation.read()
+        assert flat(state).isfinite().all()
+        assert torch.equal(state.failed, failing if index == 3 else torch.zeros_like(failing))
+        assert torch.equal(flat(state)[~failing], undisturbed[index, ~failing])
+        simulation.reset(state.failed, *pose)
+    assert simulation.read().base_position[:, 2].min() > 0.3
+
+
+@pytest.mark.genesis
+def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simulation: Simulation) -> None:
+    joint_targets = targets(simulation.num_envs, 15)
+    pose = standing_pose(simulation.num_envs)
+    undisturbed = trajectory(simulation, joint_targets)
+    simulation.reset(all_of(simulation), *pose)
+    failing = torch.arange(simulation.num_envs) == 5
+    for index, target in enumerate(joint_targets):
+        if index == 1:
+            simulation.reset(failing, pose[0], pose[1], torch.full_like(pose[2], math.nan))
+        simulation.step(target)
+        state = simulation.read()
+        assert flat(state).isfinite().all()
+        assert torch.equal(state.failed, failing if index >= 1 else torch.zeros_like(failing))
+        assert torch.equal(flat(state)[~failing], undisturbed[index, ~failing])
+    simulation.reset(failing, *pose)
+    assert not simulation.read().failed.any()
+
+
+@pytest.mark.genesis
+def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: Simulation) -> None:
+    target = standing_pose(simulation.num_envs)[2]
+    target[4, 3] = math.nan
+    simulation.step(target)
+    state = simulation.read()
+    assert state.failed.nonzero().flatten().tolist() == [4]
+    assert flat(state).isfinite().all()
+
+
+@pytest.mark.genesis
+def test_a_robot_beyond_all_bounds_has_failed(simulation: Simulation) -> None:
+    position, quaternion, joint_position = standing_pose(simulation.num_envs)
+    position[3, 0] = 1e5
+    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+    state = simulation.read()
+    assert state.failed.nonzero().flatten().tolist() == [3]
+    assert torch.equal(state.base_position[3], torch.tensor([0.0, 0.0, BIPED.nominal_base_height]))
+
+
+@pytest.mark.genesis
+def test_a_restored_simulation_continues_bit_for_bit(simulation: Simulation) -> None:
+    joint_targets = targets(simulation.num_envs, 60)
+    simulation.set_friction(torch.linspace(0.4, 1.2, simulation.num_envs))
+    simulation.set_motor_strength(torch.linspace(0.8, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, 9))
+    simulation.set_added_mass(torch.linspace(0.0, 0.4, simulation.num_envs))
+    trajectory(simulation, joint_targets[:20])
+    before = simulation.read()
+    saved = simulation.state_dict()
+    after = simulation.read()
+    assert torch.equal(before.base_quaternion, after.base_quaternion)
+    assert torch.equal(before.joint_velocity, after.joint_velocity)
+    continued = trajectory(simulation, joint_targets[20:])
+
+    simulation.set_friction(torch.ones(simulation.num_envs))
+    simulation.set_motor_strength(torch.ones(simulation.num_envs, 9))
+    simulation.set_added_mass(torch.zeros(simulation.num_envs))
+    trajectory(simulation, joint_targets[:7])
+    simulation.load_state_dict(saved)
+    assert torch.equal(simulation.read().joint_torque, after.joint_torque)
+    assert torch.equal(trajectory(simulation, joint_targets[20:]), continued)

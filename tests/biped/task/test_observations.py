@@ -1,0 +1,129 @@
+import dataclasses
+
+import pytest
+import torch
+
+from biped.robots.robot import BIPED
+from biped.simulators.state import State
+from biped.task.observations import ObservationConfig, Observer
+from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, upright_state
+
+QUIET = ObservationConfig(noise=False)
+
+
+def make_observer(config: ObservationConfig) -> Observer:
+    return Observer(BIPED, config, torch.Generator().manual_seed(0))
+
+
+def telling_state() -> State:
+    """Every joint is its index / 100 rad from the default pose and turns at its index in rad/s."""
+    index = torch.arange(9.0)[None]
+    return upright_state(1)._replace(
+        roll_pitch_yaw=torch.tensor([[0.1, -0.2, 3.0]]),
+        base_angular_velocity=torch.tensor([[1.0, 2.0, 3.0]]),
+        base_linear_velocity=torch.tensor([[0.5, -0.25, 9.0]]),
+        joint_position=DEFAULT_POSITION + index / 100.0,
+        joint_velocity=index,
+    )
+
+
+def observe(observer: Observer, state: State) -> torch.Tensor:
+    return observer(
+        observer.measure(state),
+        noise=observer.draw_noise(1),
+        command=torch.tensor([[0.5, -0.3, 1.0]]),
+        foot_contact=torch.tensor([[1.0, 0.0]]),
+        previous_action=torch.arange(10.0, 19.0)[None],
+        clock=torch.tensor([[0.6, 0.8]]),
+    )
+
+
+# Joint order: right_hip1 0, right_hip2 1, right_knee 2, right_ankle 3, left 4 5 6 7, torso 8.
+REFERENCE = [
+    *(0.1, -0.2),
+    *(0.25, 0.5),
+    0.75,
+    *(1.0, -0.5),
+    BIPED.nominal_base_height,
+    *(1.0, -0.6, 0.25),
+    *(0.0, 0.01, 0.04, 0.05),
+    *(0.0, 0.05, 0.20, 0.25),
+    *(0.02, 0.06),
+    *(0.10, 0.30),
+    *(0.03, 0.07),
+    *(0.15, 0.35),
+    *(1.0, 0.0),
+    *(10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0),
+]
+
+
+def test_the_38_values_stand_in_the_reference_order_and_scale() -> None:
+    observer = make_observer(QUIET)
+    assert observer.dim == 38
+    torch.testing.assert_close(observe(observer, telling_state()), torch.tensor([REFERENCE]))
+
+
+def test_clock_and_torso_are_appended() -> None:
+    observer = make_observer(dataclasses.replace(QUIET, clock=True, torso=True))
+    assert observer.dim == 42
+    torch.testing.assert_close(observe(observer, telling_state()), torch.tensor([[*REFERENCE, 0.6, 0.8, 0.08, 0.4]]))
+
+
+def test_slices_name_every_value_once_in_order() -> None:
+    observer = make_observer(ObservationConfig(clock=True, torso=True))
+    covered = [index for part in observer.slices.values() for index in range(42)[part]]
+    assert covered == list(range(42))
+    assert observer.slices["command"] == slice(8, 11)
+    assert observer.slices["previous_action"] == slice(29, 38)
+    assert observer.slices["clock"] == slice(38, 40)
+
+
+def test_noise_is_uniform_within_the_scaled_amplitudes() -> None:
+    noise = make_observer(ObservationConfig()).draw_noise(20000)
+    expected = torch.tensor(
+        [0.03] * 2
+        + [0.15 * 0.25] * 3
+        + [0.1 * 2.0] * 2
+        + [0.01]
+        + [0.0] * 3
+        + [0.02] * 4
+        + [0.2 * 0.05] * 4
+        + ([0.02] * 2 + [0.2 * 0.05] * 2) * 2
+        + [0.1] * 2
+        + [0.0] * 9
+    )
+    torch.testing.assert_close(noise.amax(0), expected, rtol=2e-3, atol=0)
+    torch.testing.assert_close(noise.amin(0), -expected, rtol=2e-3, atol=0)
+    torch.testing.assert_close(noise.std(0), expected / 3**0.5, rtol=0.02, atol=0)
+
+
+def test_noise_is_added_and_can_be_switched_off() -> None:
+    quiet, noisy = make_observer(QUIET), make_observer(ObservationConfig())
+    assert not quiet.draw_noise(4).any()
+    difference = observe(noisy, telling_state()) - observe(quiet, telling_state())
+    torch.testing.assert_close(difference, make_observer(ObservationConfig()).draw_noise(1))
+
+
+def test_observations_are_clipped() -> None:
+    state = upright_state(1)._replace(base_linear_velocity=torch.tensor([[1e38, -1e38, 0.0]]))
+    observation = observe(make_observer(QUIET), state)
+    assert observation[0, 5:7].tolist() == [100.0, -100.0]
+
+
+def test_a_robot_at_rest_measures_like_its_state() -> None:
+    observer = make_observer(QUIET)
+    state = upright_state(2)._replace(joint_position=torch.randn(2, 9))
+    assert torch.equal(observer.measure_at_rest(state.base_position, state.joint_position), observer.measure(state))
+
+
+def test_observing_leaves_the_state_alone() -> None:
+    state = telling_state()
+    before = [value.clone() for value in state]
+    observe(make_observer(ObservationConfig()), state)
+    assert all(torch.equal(value, copy) for value, copy in zip(state, before, strict=True))
+
+
+def test_a_robot_without_the_observed_joints_is_refused() -> None:
+    robot = dataclasses.replace(BIPED, joint_names=("hip", *BIPED.joint_names[1:]))
+    with pytest.raises(ValueError, match="right_hip1"):
+        Observer(robot, QUIET, torch.Generator())

@@ -1,0 +1,163 @@
+import pytest
+import torch
+
+from biped.task.contact_sensor import ContactSensor
+from biped.task.randomization import Randomization, RandomizationConfig, pushed_velocity
+from tests.biped.simulators.fake_simulator import FakeSimulator, upright_state
+
+OFF = RandomizationConfig(friction=None, motor_strength=None, backlash=None)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def assert_fills(values: torch.Tensor, low: float, high: float) -> None:
+    assert values.amin().item() >= low
+    assert values.amax().item() <= high
+    margin = 0.01 * (high - low)
+    assert values.amin().item() < low + margin
+    assert values.amax().item() > high - margin
+
+
+def test_properties_fill_the_reference_ranges() -> None:
+    drawn = Randomization(RandomizationConfig(added_mass=(-0.2, 0.4)), 4096, 9, generator())
+    assert drawn.friction is not None
+    assert drawn.motor_strength is not None
+    assert drawn.added_mass is not None
+    assert drawn.motor_strength.shape == drawn.backlash.shape == (4096, 9)
+    assert_fills(drawn.friction, 0.4, 1.25)
+    assert_fills(drawn.motor_strength, 0.6, 1.2)
+    assert_fills(drawn.added_mass, -0.2, 0.4)
+    assert_fills(drawn.backlash, 0.01, 0.07)
+    assert drawn.latency.eq(1).all()
+    assert drawn.contact_delay.eq(0).all()
+
+
+def test_robots_differ_from_each_other() -> None:
+    drawn = Randomization(RandomizationConfig(), 64, 9, generator())
+    assert drawn.friction is not None
+    assert drawn.friction.unique().numel() == 64
+
+
+def test_apply_hands_over_what_is_on_and_nothing_else() -> None:
+    simulator = FakeSimulator(4)
+    drawn = Randomization(RandomizationConfig(motor_strength=None), 4, 9, generator())
+    drawn.apply(simulator)
+    assert drawn.friction is not None
+    assert torch.equal(simulator.friction, drawn.friction)
+    assert simulator.motor_strength.eq(1.0).all()
+    assert simulator.added_mass.eq(0.0).all()
+
+
+def test_latency_covers_its_range_ends_included() -> None:
+    drawn = Randomization(RandomizationConfig(latency_steps=(0, 2), contact_delay_steps=(0, 2)), 256, 9, generator())
+    assert drawn.latency.unique().tolist() == [0, 1, 2]
+    assert drawn.contact_delay.unique().tolist() == [0, 1, 2]
+
+
+def test_redraw_changes_backlash_and_latencies_of_masked_robots_only() -> None:
+    config = RandomizationConfig(latency_steps=(0, 50), contact_delay_steps=(0, 50))
+    drawn = Randomization(config, 256, 9, generator())
+    before = drawn.state_dict()
+    mask = torch.arange(256) < 128
+    drawn.redraw(mask)
+    after = drawn.state_dict()
+    assert (after["backlash"] != before["backlash"]).any(1).equal(mask)
+    for name in ("latency", "contact_delay"):
+        changed = after[name] != before[name]
+        assert not changed[~mask].any()
+        assert changed[mask].float().mean().item() > 0.9
+    for name in ("friction", "motor_strength"):
+        assert torch.equal(after[name], before[name])
+
+
+def test_switched_off_means_neutral() -> None:
+    drawn = Randomization(OFF, 8, 9, generator())
+    drawn.redraw(torch.ones(8, dtype=torch.bool))
+    assert (drawn.friction, drawn.motor_strength, drawn.added_mass) == (None, None, None)
+    assert not drawn.backlash.any()
+    assert set(drawn.state_dict()) == {"backlash", "latency", "contact_delay"}
+
+
+def test_properties_survive_saving() -> None:
+    drawn = Randomization(RandomizationConfig(), 8, 9, generator())
+    other = Randomization(RandomizationConfig(), 8, 9, torch.Generator().manual_seed(1))
+    other.load_state_dict(drawn.state_dict())
+    assert all(torch.equal(value, drawn.state_dict()[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"friction": (1.0, 0.5)}, {"backlash": (-0.1, 0.1)}, {"latency_steps": (2, 1)}, {"push_interval_s": 0.0}]
+)
+def test_impossible_ranges_are_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"randomization.{next(iter(wrong))}"):
+        RandomizationConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_push_changes_the_horizontal_velocity_by_up_to_its_speed() -> None:
+    num_envs = 4096
+    state = upright_state(num_envs)._replace(
+        # Turned by 90 degrees to the left: the body's x axis is the world's y axis.
+        base_quaternion=torch.tensor([[0.5**0.5, 0.0, 0.0, 0.5**0.5]]).repeat(num_envs, 1),
+        base_linear_velocity=torch.tensor([[2.0, 0.0, 0.3]]).repeat(num_envs, 1),
+        base_angular_velocity=torch.tensor([[1.0, 0.0, 0.7]]).repeat(num_envs, 1),
+    )
+    moving = torch.zeros(num_envs, dtype=torch.bool)
+    linear, angular = pushed_velocity(state, moving, 1.0, generator())
+    torch.testing.assert_close(angular, torch.tensor([[0.0, 1.0, 0.7]]).repeat(num_envs, 1))
+    change = linear - torch.tensor([0.0, 2.0, 0.3])
+    torch.testing.assert_close(change[:, 2], torch.zeros(num_envs), atol=1e-6, rtol=0)
+    assert_fills(change[:, :2].norm(dim=1), 0.0, 1.0)
+    assert change.mean(0).abs().amax().item() < 0.03
+
+
+def test_a_robot_put_at_rest_is_pushed_from_rest() -> None:
+    state = upright_state(2)._replace(base_linear_velocity=torch.full((2, 3), 5.0))
+    linear, angular = pushed_velocity(state, torch.tensor([True, False]), 1.0, generator())
+    assert linear[0].norm().item() <= 1.0
+    assert linear[1].norm().item() > 5.0
+    assert not angular.any()
+
+
+def sensor_readings(config: RandomizationConfig, delay: int, contacts: list[bool]) -> list[float]:
+    sensor = ContactSensor(config, 1, generator())
+    readings = []
+    for contact in contacts:
+        sensor.step(torch.tensor([[contact, contact]]), torch.tensor([delay]))
+        readings.append(sensor.reading[0, 0].item())
+    return readings
+
+
+def test_a_faultless_sensor_reads_the_contact() -> None:
+    assert sensor_readings(OFF, 0, [True, False, True]) == [1.0, 0.0, 1.0]
+
+
+def test_a_late_sensor_reads_the_past() -> None:
+    config = RandomizationConfig(contact_delay_steps=(0, 2))
+    assert sensor_readings(config, 2, [True, False, True, True]) == [0.0, 0.0, 1.0, 0.0]
+    assert sensor_readings(config, 1, [True, False, True, True]) == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_false_readings_come_with_their_probability() -> None:
+    sensor = ContactSensor(RandomizationConfig(contact_false_probability=0.1), 8192, generator())
+    contact = torch.rand(8192, 2) < 0.5
+    sensor.step(contact, torch.zeros(8192, dtype=torch.long))
+    assert (sensor.reading != contact.float()).float().mean().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_contact_noise_is_uniform_around_the_reading() -> None:
+    sensor = ContactSensor(RandomizationConfig(contact_noise=0.2), 4096, generator())
+    sensor.step(torch.ones(4096, 2, dtype=torch.bool), torch.zeros(4096, dtype=torch.long))
+    assert_fills(sensor.reading, 0.8, 1.2)
+
+
+def test_sensor_reset_forgets_delayed_contacts_of_masked_robots_only() -> None:
+    sensor = ContactSensor(RandomizationConfig(contact_delay_steps=(1, 1)), 2, generator())
+    on, delay = torch.ones(2, 2, dtype=torch.bool), torch.ones(2, dtype=torch.long)
+    sensor.step(on, delay)
+    sensor.step(on, delay)
+    sensor.reset(torch.tensor([True, False]))
+    assert sensor.reading[:, 0].tolist() == [0.0, 1.0]
+    sensor.step(on, delay)
+    assert sensor.reading[:, 0].tolist() == [0.0, 1.0]

@@ -1,0 +1,396 @@
+"""Damaged and hostile checkpoints: each ends in a CheckpointError of one line that tells the reason."""
+
+import os
+import pickle
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ppo.checkpoint.sb3_zip import CheckpointError, read_num_timesteps, read_zip, write_zip
+from ppo.checkpoint.tensor_archive import load_tensors, save_tensors
+from tests.ppo.checkpoint.checkpoint_models import (
+    assert_refused,
+    change_data,
+    members_of,
+    tiny_model,
+    torch_file,
+    zip_bytes,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A whole checkpoint."""
+    path = tmp_path / "model.zip"
+    write_zip(path, tiny_model(lstm_hidden_size=4, native={"a": [1]}, native_state={"x": [torch.ones(3), "text", 1.5]}))
+    return path
+
+
+def test_whole_file_is_read(path: Path) -> None:
+    read_zip(path)
+    path.write_bytes(zip_bytes(members_of(path)))
+    read_zip(path)
+
+
+def test_every_truncation_is_refused(path: Path) -> None:
+    content = path.read_bytes()
+    for length in [*range(0, len(content), 1000), len(content) - 1]:
+        path.write_bytes(content[:length])
+        assert_refused(path)
+        with pytest.raises(CheckpointError):
+            read_num_timesteps(path)
+
+
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path, "it is not a file")
+    assert_refused(tmp_path / "missing.zip", "it is not a file")
+    assert_refused(tmp_path / ("n" * 300), "name too long")
+    assert_refused(tmp_path / "sub" / "missing.zip", "it is not a file")
+    with pytest.raises(CheckpointError):
+        read_zip(tmp_path / "nul\0byte.zip")
+    if hasattr(os, "mkfifo"):
+        # Opening a pipe would wait for a writer for ever.
+        os.mkfifo(tmp_path / "pipe")
+        assert_refused(tmp_path / "pipe", "it is not a file")
+
+
+def test_file_without_permission_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not by its mode, which does not stop a superuser.
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert_refused(path, "Permission denied")
+
+
+def test_failing_disk_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", broken)
+    assert_refused(path, "Input/output error")
+
+
+def test_too_large_file_is_refused_before_it_is_read(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(5 * 2**30)  # sparse: takes no space
+    assert_refused(path, "larger than")
+
+
+def test_message_stays_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "two\nlines\x1b[31m.zip"
+    with pytest.raises(CheckpointError) as raised:
+        read_zip(path)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a zip"),
+        (b"PK\x03\x04", "cut short"),
+        (b"PK\x05\x06" + bytes(18), "not a zip"),
+        (b"\x1f\x8b" + bytes(100), "not a zip"),
+        (pickle.dumps({"a": 1}), "not a zip"),
+        (zip_bytes({"readme": b"x"}), "'policy.pth' is missing"),
+        (zip_bytes({"data": b"{}"}), "'policy.pth' is missing"),
+        (zip_bytes({"data": b"{}", "policy.pth": b""}), "policy.pth is refused: it is not a zip"),
+        (zip_bytes({"data": b"{}", "policy.pth": torch_file(b"\x80\x02].")}), "not a dict of parameters"),
+        (zip_bytes({"data": b"{}", "policy.pth": torch_file(b"\x80\x02}.")}), "policy_class is missing"),
+    ],
+)
+def test_foreign_content_is_refused(path: Path, content: bytes, reason: str) -> None:
+    path.write_bytes(content)
+    assert_refused(path, reason)
+
+
+def test_trailing_bytes_are_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+    assert_refused(path, "behind its end")
+
+
+@pytest.mark.parametrize("name", ["data", "policy.pth", "DATA"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_member_that_appears_twice_is_refused(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"{}")
+    assert_refused(path, "twice")
+
+
+def test_foreign_members_are_ignored(path: Path) -> None:
+    members = {**members_of(path), "../../etc/passwd": b"x", "foo.pth": b"x", "/abs": b"x", "dir/": b""}
+    path.write_bytes(zip_bytes(members))
+    assert read_zip(path).num_timesteps == 123_456
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["model.zip"]
+
+
+@pytest.mark.parametrize("member", ["policy.pth", "data"])
+def test_missing_member_is_refused(path: Path, member: str) -> None:
+    members = members_of(path)
+    del members[member]
+    path.write_bytes(zip_bytes(members))
+    assert_refused(path, f"{member!r} is missing")
+
+
+def test_missing_optimizer_means_a_new_one(path: Path) -> None:
+    members = members_of(path)
+    del members["policy.optimizer.pth"]
+    path.write_bytes(zip_bytes(members))
+    optimizer = read_zip(path).optimizer
+    assert optimizer is not None
+    assert optimizer["state"] == {}
+
+
+def test_zip_bomb_is_refused_without_unpacking(path: Path) -> None:
+    members = {**members_of(path), "native_state.pt": bytes(64 * 2**20)}
+    path.write_bytes(zip_bytes(members, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        assert_refused(path, "compressed")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def _overlapping(members: int, size: int) -> bytes:
+    """Return a zip in which all members of the directory are the same bytes."""
+    with BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("archive/data.pkl", bytes(size))
+            first = archive.infolist()[0]
+            for number in range(members):
+                again = zipfile.ZipInfo(f"archive/data/{number}")
+                again.header_offset, again.file_size, again.compress_size = 0, size, size
+                again.CRC, again.external_attr = first.CRC, first.external_attr
+                archive.filelist.append(again)
+        return buffer.getvalue()
+
+
+def test_overlapping_members_are_refused(path: Path) -> None:
+    path.write_bytes(zip_bytes({**members_of(path), "policy.pth": _overlapping(1000, 100_000)}))
+    assert_refused(path, "add up to more")
+    path.write_bytes(_overlapping(10, 100_000))
+    assert_refused(path, "add up to more")
+
+
+def test_endless_directory_is_refused(path: Path) -> None:
+    path.write_bytes(zip_bytes({**{f"member_{number}": b"" for number in range(40_000)}, **members_of(path)}))
+    tracemalloc.start()
+    try:
+        assert_refused(path, "damaged")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe{}", "not JSON"),
+        (b"null", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b'{"a":' * 90_000, "not JSON"),
+        (b"[" * 150_000, "not JSON"),
+        (b"[" + b"[]," * 3_000_000, "200000 values"),
+        (b'{"num_timesteps": ' + b"9" * 5000 + b"}", "not JSON"),
+    ],
+)
+def test_hostile_json_is_refused(path: Path, data: bytes, reason: str) -> None:
+    path.write_bytes(zip_bytes({**members_of(path), "data": data}))
+    assert_refused(path, reason)
+    with pytest.raises(CheckpointError, match=reason):
+        read_num_timesteps(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("policy_class", "MlpLstmPolicy", "policy_class is missing"),
+        ("policy_class", {"__module__": "__main__"}, "not sb3_contrib's own"),
+        ("use_sde", True, "use_sde"),
+        ("policy_kwargs", None, "not an object"),
+        ("policy_kwargs", {"activation_fn": "<class 'torch.nn.modules.activation.GELU'>"}, "none of ELU"),
+        ("policy_kwargs", {"activation_fn": ["ELU"]}, "none of ELU"),
+        ("policy_kwargs", {"features_extractor_class": "<class '__main__.Mine'>"}, "'features_extractor_class'"),
+        ("policy_kwargs", {"squash_output": True}, "'squash_output'"),
+        ("policy_kwargs", {"new\noption": 1}, r"'new\noption'"),
+        ("policy_kwargs", {"log_std_init": "0"}, "log_std_init"),
+        ("policy_kwargs", {"log_std_init": 10**400}, "log_std_init"),
+        ("observation_space", {":type:": "<class 'gymnasium.spaces.dict.Dict'>"}, "not a Box"),
+        ("action_space", None, "action_space is missing"),
+        ("num_timesteps", "many", "num_timesteps"),
+        ("num_timesteps", 2**70, "num_timesteps"),
+        ("num_timesteps", True, "num_timesteps"),
+        ("_n_updates", -1, "n_updates"),
+        ("gamma", "0.9", "gamma"),
+        ("gamma", float("nan"), "gamma"),
+        ("gamma", 10**400, "gamma"),
+        ("normalize_advantage", 1, "normalize_advantage"),
+        ("biped_ppo_native", [1], "biped_ppo_native"),
+        ("biped_ppo_native", {":serialized:": "x"}, ":serialized:"),
+    ],
+)
+def test_wrong_facts_are_refused(path: Path, key: str, value: object, reason: str) -> None:
+    change_data(path, lambda data: data.update({key: value}))
+    assert_refused(path, reason)
+
+
+@pytest.fixture
+def with_features(tmp_path: Path) -> Path:
+    """A whole checkpoint with an MLP in front of the LSTMs."""
+    path = tmp_path / "features.zip"
+    write_zip(path, tiny_model(lstm_hidden_size=4, features=(6, 3)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"share_features_extractor": False}, "do not share their features extractor"),
+        ({"features_extractor_kwargs": {"x": 1}}, "'features_extractor_kwargs'"),
+        ({"features_extractor_class": "functools.partial(<built-in function next>)"}, "'features_extractor_class'"),
+        ({"features_extractor_class": ["a"]}, "'features_extractor_class'"),
+        (
+            {"features_extractor_class": "<class 'stable_baselines3.common.torch_layers.FlattenExtractor'>"},
+            "flat vectors",
+        ),
+    ],
+)
+def test_wrong_facts_of_features_are_refused(with_features: Path, facts: dict[str, object], reason: str) -> None:
+    change_data(with_features, lambda data: data["policy_kwargs"].update(facts))
+    assert_refused(with_features, reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("pi_features_extractor.2.bias"), "'pi_features_extractor.2.bias' is missing"),
+        (lambda state: state.pop("features_extractor.0.bias"), "'pi_features_extractor.0.bias' does not belong"),
+        (lambda state: state["vf_features_extractor.0.bias"].add_(1.0), "not equal to the one"),
+        (lambda state: state.update({"vf_features_extractor.0.bias": torch.zeros(5)}), "not equal to the one"),
+        (lambda state: state.update({"vf_features_extractor.0.bias": torch.zeros(6).double()}), "not equal to the one"),
+        (lambda state: state.update({"pi_features_extractor.4.bias": torch.zeros(1)}), "does not belong"),
+        (
+            lambda state: [state.pop(name) for name in list(state) if "features_extractor" in name],
+            "no parameter features_extractor.0.weight",
+        ),
+        (
+            lambda state: [state.update({name: torch.zeros(0)}) for name in list(state) if "extractor.2.bias" in name],
+            "at least one unit",
+        ),
+    ],
+)
+def test_wrong_weights_of_features_are_refused(
+    with_features: Path, change: Callable[[dict[str, torch.Tensor]], object], reason: str
+) -> None:
+    state = load_tensors(members_of(with_features)["policy.pth"])
+    change(state)
+    with_features.write_bytes(zip_bytes({**members_of(with_features), "policy.pth": save_tensors(state)}))
+    assert_refused(with_features, reason)
+
+
+@pytest.mark.parametrize(
+    ("space", "facts", "reason"),
+    [
+        ("observation_space", {"_shape": [6]}, "flat vectors"),
+        ("observation_space", {"_shape": [5, 1]}, "flat vectors"),
+        ("action_space", {"low": [-1.0]}, "as many upper as lower"),
+        ("action_space", {"low": "[-1.]"}, "as many upper as lower"),
+        ("action_space", {"low": "[-1. ...]"}, "not numbers"),
+        ("action_space", {"low": None}, "does not tell the bounds"),
+        ("action_space", {"high": [1.0, None]}, "not numbers"),
+        ("action_space", {"high": [1.0, 10**400]}, "not numbers"),
+        ("action_space", {"high": [1.0, float("inf")]}, "finite"),
+        ("action_space", {"high": "[1. nan]"}, "finite"),
+        ("action_space", {"high": [1.0, -2.0]}, "ascending"),
+    ],
+)
+def test_wrong_spaces_are_refused(path: Path, space: str, facts: dict[str, object], reason: str) -> None:
+    change_data(path, lambda data: data[space].update(facts))
+    assert_refused(path, reason)
+
+
+def test_bounds_as_numpy_prints_them_are_read(path: Path) -> None:
+    change_data(path, lambda data: data["action_space"].update(low="[-1.e+00\n -5.e-01]", high="[1.        0.7853982]"))
+    model = read_zip(path)
+    assert model.action_low == (-1.0, -0.5)
+    assert model.action_high == (1.0, 0.7853982)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "value"),
+    [
+        ({"value_schedule": "ConstantSchedule(val=0.15)", ":serialized:": "x"}, 0.15),
+        ({"value_schedule": "ConstantSchedule(val=1e-05)"}, 1e-5),
+        ({"value_schedule": "LinearSchedule(start=0.2, end=0.1, end_fraction=1)"}, None),
+        ({"value_schedule": "ConstantSchedule(val=__import__('os'))"}, None),
+        ({"value_schedule": "ConstantSchedule(val=e-.)"}, None),
+        ({":type:": "<class 'function'>"}, None),
+        (None, None),
+        (0.3, 0.3),
+        (1, 1.0),
+    ],
+)
+def test_schedules(path: Path, schedule: object, value: float | None) -> None:
+    change_data(path, lambda data: data.update(clip_range=schedule))
+    assert read_zip(path).hyperparameters["clip_range"] == value
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.update(log_std=torch.tensor([torch.nan, 0.0])), "log_std holds infinite numbers or NaN"),
+        (lambda state: state.update(log_std=torch.zeros(2, 2)), "log_std has the shape (2, 2)"),
+        (lambda state: state.update(log_std=torch.zeros(2).double()), "log_std is torch.float64"),
+        (lambda state: state.update(log_std=torch.zeros(0)), "log_std has the shape (0,)"),
+        (lambda state: state.update({"lstm_actor.weight_hh_l0": torch.tensor(1.0)}), "lstm_actor.weight_hh_l0"),
+        (lambda state: state.update({"lstm_actor.weight_hh_l0": torch.zeros(16, 0)}), "at least one unit"),
+        (lambda state: state.pop("lstm_actor.weight_ih_l0"), "lstm_actor.weight_ih_l0"),
+        (lambda state: state.pop("lstm_critic.bias_ih_l0"), "lstm_critic.bias_ih_l0 is missing"),
+        (lambda state: state.update({"features_extractor.cnn.0.weight": torch.zeros(1)}), "does not belong"),
+        (lambda state: state.update({"evil\n\x1b[2J": torch.zeros(1)}), "does not belong"),
+        (lambda state: state.update({5: torch.zeros(1)}), "not a dict of parameters"),
+        (lambda state: state.update(log_std=[0.0, 0.0]), "not a dict of parameters"),
+    ],
+)
+def test_wrong_weights_are_refused(path: Path, change: Callable[[dict[Any, Any]], object], reason: str) -> None:
+    state = dict(read_zip(path).parameters)
+    change(state)
+    path.write_bytes(zip_bytes({**members_of(path), "policy.pth": save_tensors(state)}))
+    assert_refused(path, reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda optimizer: optimizer.clear(), "exactly one group"),
+        (lambda optimizer: optimizer["param_groups"].append({}), "exactly one group"),
+        (lambda optimizer: optimizer["param_groups"].__setitem__(0, 5), "exactly one group"),
+        (lambda optimizer: optimizer["state"].pop(3), "no state for some"),
+        (lambda optimizer: optimizer["state"].update(a={}), "no state for some"),
+        (lambda optimizer: optimizer.update(state=[]), "no state for some"),
+        (lambda optimizer: optimizer["state"].update({0: []}), "not that of Adam"),
+        (lambda optimizer: optimizer["state"][0].update(exp_avg=1.0), "not a tensor"),
+        (lambda optimizer: optimizer["state"][0].update(step=torch.zeros(2)), "not a finite number"),
+        (lambda optimizer: optimizer["param_groups"][0].update(params=5), "another order"),
+        (lambda optimizer: optimizer["param_groups"][0].update(params=[torch.zeros(2)] * 17), "another order"),
+        (lambda optimizer: optimizer["param_groups"][0].update(amsgrad=torch.zeros(2)), "variant of Adam"),
+        (lambda optimizer: optimizer["param_groups"][0].update(lr=torch.zeros(2)), "not a finite number"),
+        (lambda optimizer: optimizer["param_groups"][0].update(betas=(0.9, torch.zeros(2))), "not a finite number"),
+        (lambda optimizer: optimizer["param_groups"][0].update(eps=2**1000), "not a finite number"),
+    ],
+)
+def test_wrong_moments_are_refused(path: Path, change: Callable[[dict[Any, Any]], object], reason: str) -> None:
+    optimizer = read_zip(path).optimizer
+    assert optimizer is not None
+    change(optimizer)
+    path.write_bytes(zip_bytes({**members_of(path), "policy.optimizer.pth": save_tensors(optimizer)}))
+    assert_refused(path, reason)
