@@ -6,6 +6,7 @@ Gloo sends them over sockets, which takes longer than adding them up.
 import contextlib
 import ctypes
 import os
+import select
 import socket
 import subprocess
 import tempfile
@@ -87,14 +88,34 @@ class SharedSum:
 
     def _check_others(self) -> None:
         for helper in self.helpers:
-            # A process that has ended keeps its number until its parent asks.
+            # Where there are no process descriptors, a child that has ended keeps its number until its parent asks.
             helper.poll()
         for rank, pid in enumerate(self._pids.tolist()):
-            with contextlib.suppress(PermissionError):
-                try:
-                    os.kill(pid, 0)
-                except ProcessLookupError:
-                    raise ProcessEndedError(f"training process {rank} has ended") from None
+            if not is_running(pid):
+                raise ProcessEndedError(f"training process {rank} has ended")
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process of this number runs; one that has ended and waits for its parent to ask does not."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):
+        # No Linux, or a kernel before 5.3: this also finds processes that have ended and were not asked for.
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+    try:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        return not ended.poll(0)
+    finally:
+        os.close(descriptor)
 
 
 def open_shared_sum(

@@ -5,6 +5,7 @@ end-to-end tests share it between real processes.
 """
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import torch.distributed as dist
 
 from ppo.cpu import shared_memory
 from ppo.cpu.kernels import library
-from ppo.cpu.shared_memory import ProcessEndedError, SharedSum, open_shared_sum
+from ppo.cpu.shared_memory import ProcessEndedError, SharedSum, is_running, open_shared_sum
 
 COUNT, CAPACITY, SUMS = 3, 1000, 300
 
@@ -79,6 +80,19 @@ def test_a_process_that_has_ended_is_noticed(members: list[SharedSum]) -> None:
     members[0]._pids[2] = ended.pid
     with pytest.raises(ProcessEndedError, match="training process 2 has ended"):
         members[0].sum_(torch.ones(3))
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs process descriptors")
+def test_a_process_that_nobody_has_reaped_is_noticed(members: list[SharedSum]) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert is_running(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(process.pid, 0)
+        assert not is_running(process.pid)
+        members[0]._pids[2] = process.pid
+        with pytest.raises(ProcessEndedError, match="training process 2 has ended"):
+            members[0].sum_(torch.ones(3))
 
 
 @pytest.fixture
