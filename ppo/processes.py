@@ -81,6 +81,22 @@ class Processes:
         """Whether the flag is set in any process."""
         return flag if self.count == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0.0)
 
+    def largest(self, number: int) -> int:
+        """The largest of all processes' numbers."""
+        if self.count == 1:
+            return number
+        largest = torch.tensor(number, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def share(self, value: T) -> list[T]:
+        """Every process's value, in the order of their ranks, in all of them."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
     def wait(self) -> None:
         """Wait until every process has come here."""
         self.any(False)

@@ -100,6 +100,8 @@ class Trainer:
         self.n_updates = 0
         self.failed_updates = 0
         self.signal: int | None = None
+        """Number of the signal to stop at, the same in all processes once they have asked each other."""
+        self._received = False
         self.replay = Replay(ppo.replay, self.collector.rollout) if ppo.replay > 1 else None
 
     def train(self) -> int | None:
@@ -118,7 +120,7 @@ class Trainer:
                     self._write("model_interrupted", [])
                 raise
             # A signal that comes now must not end the process before the model is on the disk.
-            self.save("model_final" if self.signal is None else "model_interrupted")
+            self.save("model_interrupted" if self._interrupted() else "model_final")
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -258,12 +260,18 @@ class Trainer:
         )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        # A second one ends this process at once. One that another process got first is not a second.
+        if self._received:
             raise KeyboardInterrupt
-        self.signal = number
+        self._received = True
+        self.signal = self.signal or number
 
     def _interrupted(self) -> bool:
-        return self.processes.any(self.signal is not None)
+        """Whether any process has got a signal; all of them then stop at the same one."""
+        if not self.processes.any(self.signal is not None):
+            return False
+        self.signal = self.processes.largest(self.signal or 0)
+        return True
 
     def _interrupted_in_rollout(self) -> bool:
         """One process stops at once; several would have to ask each other at every step, so they go on to the end."""

@@ -1,6 +1,8 @@
 """Two real processes average what they should and learn what one process with all environments learns."""
 
 import copy
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,17 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
+from ppo.checkpoint.sb3_zip import read_zip
+from ppo.env import Step
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
 from ppo.update import PPOConfig, update
+from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import CPU, random_rollout, small_policy
+from tests.ppo.test_trainer import make_trainer
 
 COUNT = 2
 T, N = 5, 8
@@ -69,6 +75,8 @@ def work(rank: int, folder: str) -> None:
     results["sum"], results["mean"] = processes.sum(argument), processes.mean(argument)
     results["argument"] = argument
     results["gather"] = processes.gather({"rank": rank, "tensor": torch.tensor([rank])})
+    results["largest"] = processes.largest(rank + 5)
+    results["share"] = processes.share(f"rank {rank}")
     results["any"] = [processes.any(flag) for flag in (False, rank == 1, rank == 0, True)]
 
     policy, optimizer = warm()
@@ -115,6 +123,12 @@ def test_any(results: list[dict[str, Any]]) -> None:
         assert result["any"] == [False, True, True, True]
 
 
+def test_largest_and_share(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["largest"] == COUNT + 4
+        assert result["share"] == ["rank 0", "rank 1"]
+
+
 def test_two_processes_learn_what_one_learns(results: list[dict[str, Any]]) -> None:
     policy, optimizer = warm()
     before = copy.deepcopy(policy.state_dict())
@@ -144,5 +158,35 @@ def test_alone_every_operation_leaves_its_argument() -> None:
     alone.average_(tensor)
     assert tensor.tolist() == [1.0, 2.0]
     assert alone.sum(tensor) is alone.mean(tensor) is tensor
-    assert alone.gather("value") == ["value"]
+    assert alone.gather("value") == alone.share("value") == ["value"]
+    assert alone.largest(3) == 3
     assert (alone.any(True), alone.any(False)) == (True, False)
+
+
+def train_until_a_signal(rank: int, folder: str) -> None:
+    """Train on two processes, of which only rank 1 gets a signal; what `train` returns goes to `<folder>/<rank>.txt`."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=COUNT)
+
+    class SignallingEnv(TrackingEnv):
+        def step(self, action: Tensor) -> Step:
+            if rank == 1 and self.count == 20:
+                os.kill(os.getpid(), signal.SIGTERM)
+            self.count += 1
+            return super().step(action)
+
+        count = 0
+
+    trainer = make_trainer(SignallingEnv(16), Path(folder), 1_000_000, processes=Processes(rank, COUNT))
+    result = trainer.train()
+    Path(folder, f"{rank}.txt").write_text(f"{result} {trainer.num_timesteps}")
+    dist.destroy_process_group()
+
+
+def test_a_signal_to_any_process_interrupts_all(tmp_path: Path) -> None:
+    spawn(train_until_a_signal, args=(str(tmp_path),), nprocs=COUNT)
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(COUNT))
+    assert first == second
+    assert first.startswith(f"{signal.SIGTERM} ")
+    assert not (tmp_path / "model_final.zip").exists()
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == int(first.split()[1])

@@ -32,7 +32,14 @@ POLICY = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(32,), vf=(32,))
 
 
 def make_trainer(
-    env: VecEnv, folder: Path, total_timesteps: int, *, ppo: PPOConfig = PPO, seed: int = 0, keep: int | None = None
+    env: VecEnv,
+    folder: Path,
+    total_timesteps: int,
+    *,
+    ppo: PPOConfig = PPO,
+    seed: int = 0,
+    keep: int | None = None,
+    processes: Processes | None = None,
 ) -> Trainer:
     torch.manual_seed(seed)
     console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
@@ -46,7 +53,7 @@ def make_trainer(
         console=console,
         logger=None,
         precision=Precision.resolve("fp32", env.device),
-        processes=Processes(),
+        processes=processes or Processes(),
         seed=seed,
         facts={},
     )
