@@ -36,10 +36,10 @@ from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.run_folder import newest_run_folder
-from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, bounds_conflict
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.policy import RecurrentActorCritic
-from ppo.runtime import resolve_device
+from ppo.runtime import derive_seed, resolve_device
 
 if TYPE_CHECKING:
     from configs.experiment import Experiment
@@ -254,7 +254,7 @@ def make_simulation(
 def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: BipedEnv) -> Controller:
     """What chooses the actions."""
     generator = torch.Generator(device=env.device)
-    generator.manual_seed(options.seed)
+    generator.manual_seed(derive_seed(options.seed, "exploration"))
     shape = env.num_envs, env.action_dim
     if options.agent == "zero":
         return lambda observation, episode_start: torch.zeros(shape, device=env.device)
@@ -263,6 +263,10 @@ def make_controller(options: PlayOptions, checkpoint: Checkpoint | None, env: Bi
     assert checkpoint is not None
     policy = RecurrentActorCritic(checkpoint.model.policy, env.observation_dim, env.action_dim)
     policy.load_state_dict(checkpoint.model.parameters)
+    policy.bound_actions(checkpoint.model.action_low, checkpoint.model.action_high)
+    conflict = bounds_conflict(checkpoint.model, env.action_low.tolist(), env.action_high.tolist())
+    if conflict is not None:
+        print(conflict, flush=True)
     return TrainedAgent(policy.to(env.device), env.num_envs, None if options.deterministic else generator)
 
 

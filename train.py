@@ -1,13 +1,16 @@
 """Train the biped to walk: read the configuration, build the robots, hand both to `ppo.trainer.Trainer`."""
 
 import dataclasses
+import hashlib
+import json
 import math
 import os
 import pickle
 import shlex
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
 from configs.command_line import fail, parse, peek
-from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
+from configs.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, to_plain
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
 from ppo import processes as process_group
@@ -29,7 +32,7 @@ from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.run_folder import make_run_folder, newest_run_folder
-from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, bounds_conflict
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
@@ -38,9 +41,11 @@ from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.report.provenance import describe_run
-from ppo.runtime import Precision, resolve_device
+from ppo.runtime import Precision, derive_seed, resolve_device
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
+ROBOT_FLAGS = ("--env.", "--simulation.", "--seed", "--num-envs", "--processes")
+"""What robots and random numbers depend on: a run that continues with other values gets new ones."""
 EVALUATION_ROBOTS = 8
 """Robots per command in an evaluation."""
 EVALUATION_SECONDS = 10.0
@@ -87,8 +92,12 @@ def main(arguments: Sequence[str]) -> int:
         keep=experiment.keep_checkpoints,
         warn=console.message,
         saved=lambda path: console.message(f"saved {path}"),
+        refuges=(Path(tempfile.gettempdir()), Path.home(), Path.cwd()),
     )
-    processes = join_processes(count, device)
+    try:
+        processes = join_processes(count, device)
+    except ValueError as error:
+        fail(str(error))
     try:
         return run(experiment, model, precision, processes, checkpoints, console, logger)
     finally:
@@ -166,6 +175,11 @@ def check_robot(experiment: Experiment, model: Sb3Model | None) -> None:
             f"{len(model.action_low)} actions, this run has {observations} and {BIPED.num_joints}; "
             "choose the --preset and the --env flags that it was made with"
         )
+    if experiment.ppo.normalize_observation and "normalizer" not in (model.native_state or {}):
+        raise ValueError(
+            "--ppo.normalize-observation: the model has learned from observations as they are; leave it out, or begin "
+            "a new training"
+        )
 
 
 def join_processes(count: int, device: torch.device) -> Processes:
@@ -188,6 +202,10 @@ def run(
     logger: MetricsLogger | None,
 ) -> int:
     """Build robots and policy, train, and say where the result is; returns the exit code."""
+    try:
+        check_agreement(experiment, model, processes)
+    except ValueError as error:
+        fail(str(error))
     env = build_env(experiment, processes, console)
     if env.device.type == "cpu" and kernels.library() is None:
         console.message("The network runs without compiled kernels, up to 1.6 times slower; a C compiler makes them")
@@ -203,20 +221,20 @@ def run(
         logger=logger,
         precision=precision,
         processes=processes,
-        seed=experiment.seed + processes.rank,
+        seed=experiment.seed,
         facts={"config": to_plain(experiment)},
         evaluator=build_evaluator(experiment, processes),
     )
     if model is not None:
-        exactly = trainer.restore(model)
-        console.message(
-            f"continuing at {model.num_timesteps:,} steps"
-            + ("" if exactly else "; the robots start new episodes, weights and optimiser continue")
-        )
-        if experiment.ppo.replay > 1:
-            console.message("the rollouts to replay are collected anew, so the run differs from an uninterrupted one")
+        try:
+            for line in go_on(trainer, experiment, model):
+                console.message(line)
+        except ValueError as error:
+            fail(str(error))
     try:
         number = trainer.train()
+    except CheckpointError as error:
+        fail(str(error))
     except TrainingFailedError as error:
         console.close()
         print(f"error: {error}", file=sys.stderr)
@@ -228,6 +246,51 @@ def run(
         action = "interrupted; continue with: " if number else "done; see it walk with: "
         print(action + next_command(experiment, interrupted=number is not None), flush=True)
     return 128 + number if number else 0
+
+
+def check_agreement(experiment: Experiment, model: Sb3Model | None, processes: Processes) -> None:
+    """Check that all processes train the same model in the same way.
+
+    Raises:
+        ValueError: they do not, for instance because their machines have other files.
+    """
+    place = {"device": "", "load_model": None, "log_dir": "", "verbose": False}
+    ours = hashlib.sha256(json.dumps({**to_plain(experiment), **place}).encode())
+    if model is not None:
+        for parameter in model.parameters.values():
+            ours.update(parameter.numpy().tobytes())
+    steps = "a new model" if model is None else f"a model of {model.num_timesteps:,} steps"
+    digests = processes.share((ours.hexdigest(), steps))
+    for rank, (digest, description) in enumerate(digests):
+        if digest != digests[0][0]:
+            raise ValueError(
+                f"the training processes disagree: rank 0 begins with {digests[0][1]}, rank {rank} with {description}, "
+                "of other weights or with other flags; give every machine the same files and flags"
+            )
+
+
+def go_on(trainer: Trainer, experiment: Experiment, model: Sb3Model) -> Iterator[str]:
+    """Let the trainer start from a model or continue its run; says in a line each what happens.
+
+    Raises:
+        ValueError: the environments take none of the model's actions.
+    """
+    if not experiment.continue_training:
+        trainer.start_from(model)
+        yield f"starting from {experiment.load_model}: its weights, optimiser and {model.num_timesteps:,} steps"
+    else:
+        stored = (model.native or {}).get("config", to_plain(experiment))
+        changed = [flag for flag in changed_flags(stored, experiment) if flag.startswith(ROBOT_FLAGS)]
+        if trainer.restore(model, environments=not changed):
+            yield f"continuing at {model.num_timesteps:,} steps"
+        else:
+            why = f", because these have changed: {' '.join(changed)}" if changed else ""
+            yield f"continuing at {model.num_timesteps:,} steps; the robots start new episodes{why}"
+        if experiment.ppo.replay > 1:
+            yield "the rollouts to replay are collected anew, so the run differs from an uninterrupted one"
+    conflict = bounds_conflict(model, trainer.env.action_low.tolist(), trainer.env.action_high.tolist())
+    if conflict is not None:
+        yield conflict
 
 
 def build_env(experiment: Experiment, processes: Processes, console: Console) -> BipedEnv:
@@ -247,7 +310,7 @@ def build_env(experiment: Experiment, processes: Processes, console: Console) ->
         )
     except ValueError as error:
         fail(str(error))
-    env = BipedEnv(simulation, experiment.env, seed=experiment.seed + processes.rank)
+    env = BipedEnv(simulation, experiment.env, seed=derive_seed(experiment.seed, "environments", processes.rank))
     console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
     if processes.rank == 0:
         processes.wait()
@@ -293,11 +356,12 @@ def build_evaluator(experiment: Experiment, processes: Processes) -> Evaluator |
     """What judges the policy while it trains; None without evaluations."""
     if experiment.eval_freq is None:
         return None
+    seed = derive_seed(experiment.seed, "examination", processes.rank)
     commands, env = examined_commands(processes), None
     if commands:
         simulation = Simulation(BIPED, EVALUATION_ROBOTS * len(commands), experiment.simulation, processes.device)
-        env = BipedEnv(simulation, evaluation_config(experiment.env, EVALUATION_SECONDS), seed=experiment.seed)
-    return Examiner(env, processes, experiment.seed)
+        env = BipedEnv(simulation, evaluation_config(experiment.env, EVALUATION_SECONDS), seed=seed)
+    return Examiner(env, processes, seed)
 
 
 def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:

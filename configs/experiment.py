@@ -1,7 +1,7 @@
 """Everything that one training run is made of: the flags of `train.py` and the configurations of the parts."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,6 +98,23 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - the tree holds anything YAML 
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def changed_flags(before: Mapping[str, Any], after: Experiment) -> list[str]:
+    """Names of the flags in which an experiment differs from a stored configuration, as `to_plain` makes it."""
+    try:
+        earlier = to_plain(from_plain(before))
+    except ValueError:
+        earlier = before
+
+    def walk(prefix: str, old: object, new: object) -> Iterator[str]:
+        if isinstance(new, Mapping):
+            for name, value in new.items():
+                yield from walk(f"{prefix}.{name}", old.get(name) if isinstance(old, Mapping) else None, value)
+        elif old != new:
+            yield "--" + prefix.removeprefix(".").replace("_", "-")
+
+    return list(walk("", earlier, to_plain(after)))
 
 
 def from_plain(data: Mapping[str, Any]) -> Experiment:

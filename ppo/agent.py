@@ -17,10 +17,13 @@ class TrainedAgent:
 
     @torch.no_grad()
     def __call__(self, observation: Tensor, episode_start: Tensor) -> Tensor:
-        """Actions `[N, A]` for observations `[N, D]`; memory is lost in `episode_start` `[N]` bool."""
+        """Actions `[N, A]` for observations `[N, D]`; memory is lost in `episode_start` `[N]` bool.
+
+        They are within the policy's action bounds.
+        """
         noise = None
         if self._noise is not None:
             shape = (len(observation), self._policy.log_std.shape[0])
             noise = torch.randn(shape, generator=self._noise, device=observation.device)
         action, _, self._state, _ = self._policy.act(observation, self._state, episode_start, noise)
-        return action
+        return self._policy.clip(action)

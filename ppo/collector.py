@@ -66,7 +66,7 @@ class Collector:
                 action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
                 rollout.store(t, observation=observation, episode_start=episode_start, action=action, log_prob=log_prob)
             with self.stopwatch.phase("simulation"):
-                step = env.step(torch.clamp(action.float(), env.action_low, env.action_high))
+                step = env.step(self.policy.clip(action.float()))
             with self.stopwatch.phase("policy"), torch.no_grad():
                 reward = finite(step.reward)
                 rollout.store(
@@ -102,13 +102,26 @@ class Collector:
             "episodes": self.episodes.state_dict(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave, with as many environments."""
-        self.observation = self.env.load_state_dict(state["env"])
-        self.noise_generator.set_state(state["noise_generator"])
-        actor_hidden, actor_cell, critic_hidden, critic_cell = (
-            tensor.to(self.env.device) for tensor in state["recurrent"]
-        )
+    def load_state_dict(self, state: Mapping[str, Any]) -> bool:
+        """Continue from what `state_dict` gave; returns whether that could be done.
+
+        It cannot with other environments, on another type of device, whose generators differ, or from a state that
+        lacks what these environments remember. They then start new episodes.
+        """
+        fresh = self.env.state_dict()
+        try:
+            observation = self.env.load_state_dict(state["env"])
+            # In the type of the weights, whatever the precision was that the run was saved in.
+            actor_hidden, actor_cell, critic_hidden, critic_cell = (
+                tensor.to(self.rollout.start_state.actor[0]) for tensor in state["recurrent"]
+            )
+            episode_start = self.episode_start.clone().copy_(state["episode_start"])
+            self.episodes.load_state_dict(state["episodes"])
+            self.noise_generator.set_state(state["noise_generator"])
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            self.env.load_state_dict(fresh)
+            self.episodes = EpisodeStatistics(self.env.num_envs, self.env.device)
+            return False
+        self.observation, self.episode_start = observation, episode_start
         self.rollout.start_state = RecurrentState((actor_hidden, actor_cell), (critic_hidden, critic_cell))
-        self.episode_start.copy_(state["episode_start"])
-        self.episodes.load_state_dict(state["episodes"])
+        return True

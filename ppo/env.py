@@ -41,7 +41,7 @@ class VecEnv(Protocol):
     action_dim: int
     """`A`."""
     action_low: Tensor
-    """`[A]` lower action bounds; the trainer clips actions to the bounds before `step`."""
+    """`[A]` lower action bounds; the policy's actions are clipped to the bounds before `step`."""
     action_high: Tensor
     """`[A]` upper action bounds."""
     device: torch.device

@@ -50,10 +50,14 @@ class LearningRate:
         total_timesteps: control steps at which a linear schedule reaches zero.
     """
 
+    begin: int
+    """Control steps at which a linear schedule starts: those that a model had when training went on from it."""
+
     def __init__(self, initial: float, config: LearningRateConfig, total_timesteps: int) -> None:
         self.config = config
         self.initial = initial
         self.total_timesteps = total_timesteps
+        self.begin = 0
         self.value = initial
         self.recent_kl: list[float] = []
         self.updates_high = 0
@@ -63,8 +67,14 @@ class LearningRate:
     def before_update(self, num_timesteps: int) -> float:
         """Rate to use for the update after `num_timesteps` control steps in all."""
         if self.config.schedule == "linear":
-            self.value = self.initial * max(0.0, 1.0 - num_timesteps / self.total_timesteps)
+            progress = (num_timesteps - self.begin) / (self.total_timesteps - self.begin)
+            self.value = self.initial * max(0.0, 1.0 - progress)
         return self.value
+
+    @property
+    def to_go_on_with(self) -> float:
+        """Rate for whoever trains on from here under another schedule: not what a linear one has fallen to."""
+        return self.value if self.config.schedule == "adaptive" else self.initial
 
     def after_update(self, kl: float, num_timesteps: int) -> None:
         """Take note of an update's KL divergence (nats) and change the rate if the adaptive rule says so."""
@@ -92,6 +102,9 @@ class LearningRate:
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to continue the schedule."""
         return {
+            "schedule": self.config.schedule,
+            "initial": self.initial,
+            "begin": self.begin,
             "value": self.value,
             "recent_kl": list(self.recent_kl),
             "updates_high": self.updates_high,
@@ -100,9 +113,18 @@ class LearningRate:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave; a rate that does not adapt stays what the configuration says."""
-        if self.config.schedule == "adaptive":
-            self.value = float(state["value"])
+        """Continue from what `state_dict` gave, as far as the configuration is the same.
+
+        A rate that does not adapt, did not adapt, or was to start elsewhere is what the configuration says.
+        """
+        config, value = self.config, float(state["value"])
+        self.begin = int(state.get("begin", 0))
+        # Older states do not tell their schedule; one outside of the range was not this one.
+        in_range = config.minimum <= value <= config.maximum
+        adapted = state["schedule"] == "adaptive" if "schedule" in state else in_range
+        if config.schedule != "adaptive" or not adapted or state.get("initial", self.initial) != self.initial:
+            return
+        self.value = min(max(value, config.minimum), config.maximum)
         self.recent_kl = [float(kl) for kl in state["recent_kl"]]
         self.updates_high = int(state["updates_high"])
         self.updates_low = int(state["updates_low"])

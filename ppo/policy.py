@@ -9,7 +9,7 @@ it is.
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -98,6 +98,10 @@ class RecurrentActorCritic(nn.Module):
     lstm_critic: nn.LSTM | None
     normalizer: ObservationNormalizer | None
     """Of the observations that the network is given; None where it takes them as they are."""
+    action_low: Tensor
+    """`[A]` lower bounds of the actions that it was made for; minus infinity unless set."""
+    action_high: Tensor
+    """`[A]` upper bounds."""
 
     def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int) -> None:
         super().__init__()
@@ -125,6 +129,23 @@ class RecurrentActorCritic(nn.Module):
         self.lstm_actor = nn.LSTM(inputs, hidden_size, layers)
         self.lstm_critic = nn.LSTM(inputs, hidden_size, layers) if config.critic == "lstm" else None
         self.critic = nn.Linear(inputs, hidden_size) if config.critic == "linear" else None
+        self.register_buffer("action_low", torch.full((action_dim,), -math.inf), persistent=False)
+        self.register_buffer("action_high", torch.full((action_dim,), math.inf), persistent=False)
+
+    def bound_actions(self, low: Sequence[float], high: Sequence[float]) -> None:
+        """Clip actions to bounds, `A` each, as well as to those that are set already.
+
+        Raises:
+            ValueError: no action would be left.
+        """
+        self.action_low = torch.maximum(self.action_low, self.action_low.new_tensor(low))
+        self.action_high = torch.minimum(self.action_high, self.action_high.new_tensor(high))
+        if bool((self.action_low >= self.action_high).any()):
+            raise ValueError("the action bounds of the model and those of the environment have nothing in common")
+
+    def clip(self, action: Tensor) -> Tensor:
+        """Actions `[N, A]` as the environment is given them, within the bounds."""
+        return action.clamp(self.action_low, self.action_high)
 
     def initial_state(self, num_envs: int) -> RecurrentState:
         """State of `num_envs` environments before their first observation."""

@@ -5,15 +5,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from ppo.cpu.shared_memory import SharedSum, open_shared_sum
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(seconds=60)
+"""How long to wait for the other processes of a training to start."""
 
 
 class Processes:
@@ -140,10 +145,29 @@ def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]
     return helpers
 
 
-def join(device: torch.device, helpers: Sequence["subprocess.Popen[bytes]"] = ()) -> Processes:
-    """Become part of the group that the environment describes; on CUDA every process takes the GPU of its number."""
+def join(
+    device: torch.device, helpers: Sequence["subprocess.Popen[bytes]"] = (), patience: timedelta = PATIENCE
+) -> Processes:
+    """Become part of the group that the environment describes; on CUDA every process takes the GPU of its number.
+
+    Raises:
+        ValueError: not all processes have come within `patience`.
+    """
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), dist.get_world_size(), device, helpers)
+    try:
+        store, rank, count = next(rendezvous("env://", timeout=patience))
+        store.set(f"joined/{rank}", "")
+        store.wait([f"joined/{other}" for other in range(count)], patience)
+    except dist.DistError as error:
+        for helper in helpers:
+            helper.kill()
+        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise ValueError(
+            f"not all {os.environ.get('WORLD_SIZE')} training processes have come to {place} within "
+            f"{patience.total_seconds():.0f} s; look for what the others say, then start all of them again"
+        ) from error
+    store.set_timeout(dist.default_pg_timeout)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=count)
+    return Processes(rank, count, device, helpers)

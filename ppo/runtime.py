@@ -1,4 +1,4 @@
-"""Where and how the arithmetic runs: device, precision, and the time it takes."""
+"""Where and how the arithmetic runs: device, precision, random streams, and the time it takes."""
 
 import contextlib
 import time
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.random import SeedSequence
 
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 
@@ -31,6 +33,20 @@ def resolve_device(name: str) -> torch.device:
         if device.index is not None and device.index >= torch.cuda.device_count():
             raise ValueError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def derive_seed(seed: int, *purpose: int | str) -> int:
+    """A seed of 63 bits for one of the random streams of a run.
+
+    Streams of neighbouring seeds, ranks or purposes have nothing in common, as they would if numbers were added up.
+
+    Args:
+        seed: of the run, at least 0.
+        purpose: what the stream is for, such as `"environments"` and the rank of the process.
+    """
+    words = [int.from_bytes(part.encode(), "little") if isinstance(part, str) else part for part in purpose]
+    (state,) = SeedSequence([seed, *words]).generate_state(1, np.uint64)
+    return int(state >> np.uint64(1))
 
 
 @dataclass(frozen=True)

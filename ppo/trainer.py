@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ppo.checkpoint.folder import CheckpointFolder
-from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, checked
 from ppo.collector import Collector
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
@@ -26,7 +27,7 @@ from ppo.replay import Replay
 from ppo.report.console import Console, Status
 from ppo.report.logging import MetricsLogger
 from ppo.rollout import critic_pass, generalized_advantage
-from ppo.runtime import Precision, Stopwatch
+from ppo.runtime import Precision, Stopwatch, derive_seed
 from ppo.update import PPOConfig, explained_variance, update
 
 MAX_FAILED_UPDATES = 20
@@ -62,7 +63,7 @@ class Trainer:
         logger: TensorBoard and Weights & Biases; None on processes that do not write.
         precision: arithmetic of the network.
         processes: this process among those that train together.
-        seed: of this process's exploration and minibatches.
+        seed: of the run; exploration and minibatches of every process have a stream of their own.
         evaluator: what judges the policy every `budget.eval_freq` steps; the best one is kept as `model_best.zip`.
         facts: plain values to store with every checkpoint, such as the configuration.
     """
@@ -89,11 +90,14 @@ class Trainer:
         self.precision, self.processes, self.seed, self.facts = precision, processes, seed, facts
         if ppo.normalize_observation:
             policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
+        policy.bound_actions(env.action_low.tolist(), env.action_high.tolist())
         self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
-        self.minibatch_generator = torch.Generator().manual_seed(seed)
+        self.minibatch_generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches", processes.rank))
         self.stopwatch = Stopwatch(env.device)
-        self.collector = Collector(env, policy, ppo.n_steps, precision, self.stopwatch, seed)
+        self.collector = Collector(
+            env, policy, ppo.n_steps, precision, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
+        )
         self.evaluator = evaluator
         self.best_score = -math.inf
         self.num_timesteps = 0
@@ -109,7 +113,15 @@ class Trainer:
 
         SIGINT and SIGTERM let the current control step or minibatch finish and save `model_interrupted.zip`. Any other
         exception saves `model_interrupted.zip` as well and is raised again.
+
+        Raises:
+            TrainingFailedError: training cannot go on, or its last model could not be saved in its folder.
+            CheckpointError: no model of this training could be saved; nothing has been trained.
         """
+        try:
+            checked(self._model([]))
+        except ValueError as error:
+            raise CheckpointError(f"no model of this training could be saved: {error}") from None
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             try:
@@ -117,10 +129,17 @@ class Trainer:
             except BaseException:
                 if self.n_updates:
                     # The other processes may be gone or elsewhere, so nothing is asked of them here.
-                    self._write("model_interrupted", [])
+                    try:
+                        self._write_last("model_interrupted", [])
+                    except CheckpointError as error:
+                        self.console.message(str(error))
                 raise
             # A signal that comes now must not end the process before the model is on the disk.
-            self.save("model_interrupted" if self._interrupted() else "model_final")
+            name = "model_interrupted" if self._interrupted() else "model_final"
+            try:
+                self._write_last(name, self.processes.gather(self._process_state()))
+            except CheckpointError as error:
+                raise TrainingFailedError(str(error)) from None
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -290,17 +309,30 @@ class Trainer:
 
     def _write(self, name: str, states: list[dict[str, Any]]) -> None:
         """Save the model; `states` are those of all processes, or none to let the environments start anew."""
-        if self.processes.rank != 0:
-            return
-        ppo, env = self.ppo, self.env
-        model = Sb3Model(
+        if self.processes.rank == 0:
+            self._log_saved(self.checkpoints.save(name, self._model(states)))
+
+    def _write_last(self, name: str, states: list[dict[str, Any]]) -> None:
+        """The same for the last model of this training, which must not be lost; raises CheckpointError if it is."""
+        if self.processes.rank == 0:
+            self._log_saved(self.checkpoints.save_last(name, self._model(states)))
+
+    def _log_saved(self, path: Path | None) -> None:
+        if path is not None and self.logger is not None:
+            self.logger.log_checkpoint(path)
+
+    def _model(self, states: list[dict[str, Any]]) -> Sb3Model:
+        ppo, env, rate = self.ppo, self.env, self.learning_rate.to_go_on_with
+        optimizer = self.optimizer.state_dict()
+        optimizer["param_groups"][0]["lr"] = rate
+        return Sb3Model(
             policy=self.policy.config,
             observation_dim=env.observation_dim,
-            action_low=tuple(env.action_low.tolist()),
-            action_high=tuple(env.action_high.tolist()),
+            action_low=tuple(self.policy.action_low.tolist()),
+            action_high=tuple(self.policy.action_high.tolist()),
             parameters=self.policy.plain_state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            hyperparameters=ppo.sb3_hyperparameters(env.num_envs, self.learning_rate.value, self.seed),
+            optimizer=optimizer,
+            hyperparameters=ppo.sb3_hyperparameters(env.num_envs, rate, self.seed),
             num_timesteps=self.num_timesteps,
             n_updates=self.n_updates,
             native={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
@@ -311,39 +343,51 @@ class Trainer:
                 **self.policy.normalizer_state_dict(),
             },
         )
-        path = self.checkpoints.save(name, model)
-        if path is not None and self.logger is not None:
-            self.logger.log_checkpoint(path)
 
     def _process_state(self) -> dict[str, Any]:
         """State of this process's environments and generators; empty in the middle of a rollout."""
         state = self.collector.state_dict()
         return {**state, "minibatch_generator": self.minibatch_generator.get_state()} if state else {}
 
-    def restore(self, model: Sb3Model) -> bool:
-        """Continue from a saved model.
+    def start_from(self, model: Sb3Model) -> None:
+        """Take over weights, action bounds, optimiser and step count of a saved model, and nothing else.
 
         Args:
             model: of the same network, with as many observations and actions.
 
-        Returns:
-            Whether the environments continue exactly where they were; otherwise new episodes start.
+        Raises:
+            ValueError: the environments take none of the actions that the model may choose.
         """
+        self.policy.bound_actions(model.action_low, model.action_high)
         self.policy.load_state_dict(model.parameters)
         self.policy.restore_normalizer(model.native_state or {})
         if model.optimizer and model.optimizer["state"]:
             self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
+        self.learning_rate.begin = model.num_timesteps
+
+    def restore(self, model: Sb3Model, *, environments: bool = True) -> bool:
+        """Continue the run that saved a model.
+
+        Args:
+            model: of the same network, with as many observations and actions.
+            environments: whether they and the generators shall be restored, too; not if they are to be others.
+
+        Returns:
+            Whether the environments continue exactly where they were; otherwise new episodes start.
+        """
+        self.start_from(model)
         native, state = model.native or {}, model.native_state
         if state is None or not {"learning_rate", "best_score", "processes"} <= state.keys():
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.best_score = float(state["best_score"])
         same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
-        own = state["processes"][self.processes.rank] if same and state["processes"] else {}
+        own = state["processes"][self.processes.rank] if environments and same and state["processes"] else {}
         if not own:
             return False
-        self.collector.load_state_dict(own)
+        if not self.collector.load_state_dict(own):
+            return False
         self.minibatch_generator.set_state(own["minibatch_generator"])
         return True
 

@@ -1,7 +1,9 @@
 """Which checkpoints a run folder holds: saving without losing anything, finding the newest good one."""
 
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ppo.checkpoint.atomic import remove_abandoned
@@ -20,6 +22,7 @@ class CheckpointFolder:
         keep: number of periodic checkpoints to keep; None keeps all.
         warn: called with one line when a model could not be saved.
         saved: called with the path of each model that was saved.
+        refuges: where the last model of a run goes if its folder cannot take it; the first that can.
     """
 
     def __init__(
@@ -30,25 +33,61 @@ class CheckpointFolder:
         keep: int | None = None,
         warn: Callable[[str], None],
         saved: Callable[[Path], None],
+        refuges: Sequence[Path] = (),
     ) -> None:
         self.folder, self.prefix, self.keep, self.warn, self.saved = folder, prefix, keep, warn, saved
+        self.refuges = refuges
         self.newest: Path | None = None
 
     def save(self, name: str, model: Sb3Model) -> Path | None:
         """Write `<name>.zip`. A full disk or a lost folder is reported; training goes on and older files stay."""
         path = self.folder / f"{name}.zip"
+        try:
+            self._write(path, model)
+        except (OSError, CheckpointError) as error:
+            self.warn(f"{path} could not be saved ({_reason(error)}); training goes on, older files are kept")
+            return None
+        return path
+
+    def save_last(self, name: str, model: Sb3Model) -> Path:
+        """Write `<name>.zip`, after which there will be no other; what the folder cannot take goes elsewhere.
+
+        Raises:
+            CheckpointError: the folder could not take it; the message says where the model is, or the newest one that
+                was saved.
+        """
+        path = self.folder / f"{name}.zip"
+        try:
+            self._write(path, model)
+        except (OSError, CheckpointError) as error:
+            problem = f"{path} could not be saved ({_reason(error)})"
+            refuge = self._write_elsewhere(path.name, model) if isinstance(error, OSError) else None
+            if refuge is not None:
+                raise CheckpointError(f"{problem}; it is in {refuge} instead") from None
+            newest = "no model was saved" if self.newest is None else f"the newest model is {self.newest}"
+            raise CheckpointError(f"{problem}, nor anywhere else; {newest}") from None
+        return path
+
+    def _write_elsewhere(self, name: str, model: Sb3Model) -> Path | None:
+        """Write a file that the folder cannot take to a new folder; returns its path, or None where that fails, too."""
+        for place in self.refuges:
+            with suppress(OSError):
+                folder = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=place))
+                try:
+                    write_zip(folder / name, model)
+                except OSError:
+                    folder.rmdir()
+                    raise
+                return folder / name
+        return None
+
+    def _write(self, path: Path, model: Sb3Model) -> None:
         # Before writing, as they may be what fills the disk.
         remove_abandoned(self.folder)
-        try:
-            write_zip(path, model)
-        except (OSError, CheckpointError) as error:
-            reason = getattr(error, "strerror", None) or error
-            self.warn(f"{path} could not be saved ({reason}); training goes on, older files are kept")
-            return None
+        write_zip(path, model)
         self.newest = path
         self.saved(path)
         self._prune(model.num_timesteps)
-        return path
 
     def _prune(self, num_timesteps: int) -> None:
         """Remove all but the last `keep` periodic checkpoints up to `num_timesteps`.
@@ -64,6 +103,10 @@ class CheckpointFolder:
                 path.unlink()
             except OSError as error:
                 self.warn(f"{path} could not be removed: {error.strerror}")
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error
 
 
 def periodic_checkpoints(folder: Path, prefix: str) -> list[tuple[int, Path]]:

@@ -76,6 +76,24 @@ class Sb3Model:
     """Tensors and plain values of our own (`ppo.checkpoint.tensor_archive.Tree`); Stable-Baselines3 drops them."""
 
 
+def bounds_conflict(model: Sb3Model, low: Sequence[float], high: Sequence[float]) -> str | None:
+    """One line where the environment's action bounds, `A` each, are not those of the model; None where they are."""
+    if all(
+        math.isclose(ours, theirs, rel_tol=1e-6)
+        for ours, theirs in zip((*model.action_low, *model.action_high), (*low, *high), strict=True)
+    ):
+        return None
+
+    def text(low: Sequence[float], high: Sequence[float]) -> str:
+        ranges = [f"{lowest:g} to {highest:g}" for lowest, highest in zip(low, high, strict=True)]
+        return ranges[0] if len(set(ranges)) == 1 else ", ".join(ranges)
+
+    return (
+        f"the model's actions lie within {text(model.action_low, model.action_high)}, the task takes "
+        f"{text(low, high)}: they are clipped to what both allow"
+    )
+
+
 def expected_shapes(policy: PolicyConfig, observation_dim: int, action_dim: int) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every parameter, in the order of the optimiser's indices."""
     hidden, inputs = policy.lstm_hidden_size, (observation_dim, *policy.features)[-1]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,50 @@ def test_continues_from_its_state_as_if_never_stopped() -> None:
         second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         assert second.before_update(cut * 100) == first.value
         assert values + follow(second, divergences[cut:], start=cut * 100) == whole
+
+
+def finished_linear_state() -> dict[str, Any]:
+    rate = LearningRate(1e-4, LearningRateConfig(schedule="linear"), 1000)
+    rate.before_update(1000)
+    return rate.state_dict()
+
+
+def test_an_adaptive_schedule_does_not_go_on_from_what_a_linear_one_fell_to() -> None:
+    state = finished_linear_state()
+    assert state["value"] == 0.0
+    older = {name: value for name, value in state.items() if name not in ("schedule", "initial", "begin")}
+    for saved in (state, older, {**state, "value": 5e-5}):
+        rate = adaptive()
+        rate.load_state_dict(saved)
+        assert rate.before_update(1100) == 1e-4
+
+
+def test_an_adaptive_rate_stays_within_changed_bounds_and_follows_a_changed_start() -> None:
+    state = adaptive().state_dict()
+    assert state["value"] == 1e-4
+    narrower = adaptive(maximum=5e-5)
+    narrower.load_state_dict(state)
+    assert narrower.value == 5e-5
+    elsewhere = LearningRate(3e-4, ADAPTIVE, 1_000_000)
+    elsewhere.load_state_dict(state)
+    assert elsewhere.value == 3e-4
+
+
+def test_a_linear_schedule_that_begins_at_a_model_falls_over_what_is_left() -> None:
+    rate = LearningRate(1e-4, LearningRateConfig(schedule="linear"), 2000)
+    rate.begin = 1000
+    again = LearningRate(1e-4, LearningRateConfig(schedule="linear"), 2000)
+    again.load_state_dict(rate.state_dict())
+    for schedule in (rate, again):
+        assert [schedule.before_update(step) for step in (1000, 1500, 2000)] == pytest.approx([1e-4, 0.5e-4, 0.0])
+
+
+def test_whoever_goes_on_gets_a_rate_to_learn_with() -> None:
+    rate = LearningRate(1e-4, LearningRateConfig(schedule="linear"), 1000)
+    assert (rate.before_update(1000), rate.to_go_on_with) == (0.0, 1e-4)
+    changed = adaptive()
+    follow(changed, [0.02] * 3)
+    assert changed.to_go_on_with == changed.value == 0.5e-4
 
 
 @pytest.mark.parametrize(

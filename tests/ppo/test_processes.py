@@ -164,7 +164,7 @@ def test_alone_every_operation_leaves_its_argument() -> None:
 
 
 def train_until_a_signal(rank: int, folder: str) -> None:
-    """Train on two processes, of which only rank 1 gets a signal; what `train` returns goes to `<folder>/<rank>.txt`."""
+    """Train on two processes, of which only rank 1 gets a signal; how it ended goes to `<folder>/<rank>.txt`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=COUNT)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ppo.runtime import Precision, PrecisionName, Stopwatch, resolve_device
+from ppo.runtime import Precision, PrecisionName, Stopwatch, derive_seed, resolve_device
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +100,25 @@ def test_stopwatch_adds_phases_and_forgets_them_when_read(monkeypatch: pytest.Mo
             pass
     assert watch.read() == {"simulation": 3.0, "policy": 0.5}
     assert watch.read() == {}
+
+
+def test_every_stream_has_a_seed_of_its_own() -> None:
+    seeds = [
+        derive_seed(seed, purpose, rank)
+        for seed in (0, 1, 2, 2**63 - 1)
+        for purpose in ("environments", "exploration")
+        for rank in range(3)
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(1, "exploration", 0) == derive_seed(1, "exploration", 0)
+
+
+def test_streams_of_neighbouring_seeds_and_ranks_have_nothing_in_common() -> None:
+    streams = [
+        torch.randn(1000, generator=torch.Generator().manual_seed(derive_seed(seed, "exploration", rank)))
+        for seed in (1, 2)
+        for rank in (0, 1)
+    ]
+    correlations = torch.corrcoef(torch.stack(streams)) - torch.eye(4)
+    assert correlations.abs().max() < 0.15

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ppo.agent import TrainedAgent
 from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
 from ppo.checkpoint.sb3_zip import read_zip
@@ -160,6 +161,117 @@ def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_pat
     again = make_trainer(TrackingEnv(16), tmp_path, 100_000)
     assert not again.restore(model)
     assert again.num_timesteps == model.num_timesteps
+
+
+def test_starting_from_a_model_takes_weights_optimiser_and_steps_and_nothing_else(tmp_path: Path) -> None:
+    ppo = replace(PPO, lr=LearningRateConfig(schedule="linear"))
+    make_trainer(TrackingEnv(16), tmp_path, 2048, ppo=ppo).train()
+    model = read_zip(tmp_path / "model_final.zip")
+    assert model.hyperparameters["learning_rate"] == PPO.learning_rate
+    assert model.optimizer is not None
+    assert model.optimizer["param_groups"][0]["lr"] == PPO.learning_rate
+    results = []
+    for seed in (1, 2):
+        trainer = make_trainer(TrackingEnv(16, seed=seed), tmp_path, 4096, ppo=ppo, seed=seed)
+        noise = trainer.collector.noise_generator.get_state()
+        order = trainer.minibatch_generator.get_state()
+        trainer.start_from(model)
+        assert (trainer.num_timesteps, trainer.n_updates) == (2048, model.n_updates)
+        for name, value in trainer.policy.state_dict().items():
+            assert torch.equal(value, model.parameters[name])
+        moments = trainer.optimizer.state_dict()["state"]
+        for index, saved in model.optimizer["state"].items():
+            assert torch.equal(moments[index]["exp_avg"], saved["exp_avg"])
+        assert torch.equal(trainer.collector.noise_generator.get_state(), noise)
+        assert torch.equal(trainer.minibatch_generator.get_state(), order)
+        assert trainer.collector.observation is None
+        assert trainer.learning_rate.before_update(2048) == PPO.learning_rate
+        trainer.train()
+        results.append(trainer.policy.log_std.detach().clone())
+    assert not torch.equal(*results)
+
+
+@pytest.mark.parametrize("lost", ["env", "episodes", "recurrent"])
+def test_robots_that_cannot_be_restored_start_anew_and_the_rest_goes_on(lost: str, tmp_path: Path) -> None:
+    make_trainer(TrackingEnv(16), tmp_path, 1024).train()
+    model = read_zip(tmp_path / "model_final.zip")
+    assert model.native_state is not None
+    del model.native_state["processes"][0][lost]
+    fresh, resumed = (make_trainer(TrackingEnv(16, seed=7), tmp_path, 2048, seed=7) for _ in range(2))
+    assert not resumed.restore(model)
+    assert resumed.num_timesteps == 1024
+    for trainer in (fresh, resumed):
+        trainer.collector.collect(lambda: False)
+    first, second = (trainer.collector.rollout.fields["observation"][0] for trainer in (fresh, resumed))
+    assert torch.equal(first, second)
+
+
+def test_robots_are_not_restored_where_others_are_asked_for(tmp_path: Path) -> None:
+    make_trainer(TrackingEnv(16), tmp_path, 1024).train()
+    resumed = make_trainer(TrackingEnv(16), tmp_path, 2048)
+    assert not resumed.restore(read_zip(tmp_path / "model_final.zip"), environments=False)
+    assert resumed.collector.observation is None
+
+
+def test_action_bounds_belong_to_the_model(tmp_path: Path) -> None:
+    class Watched(TrackingEnv):
+        largest = 0.0
+
+        def step(self, action: Tensor) -> Step:
+            self.largest = max(self.largest, float(action.abs().max()))
+            return super().step(action)
+
+    make_trainer(TrackingEnv(16), tmp_path, 128).train()
+    model = read_zip(tmp_path / "model_final.zip")
+    width = len(model.action_low)
+    narrow = replace(model, action_low=(-0.25,) * width, action_high=(0.5,) * width)
+    for load in (Trainer.start_from, Trainer.restore):
+        env = Watched(16)
+        trainer = make_trainer(env, tmp_path, 256)
+        load(trainer, narrow)
+        trainer.train()
+        assert env.largest == 0.5
+        saved = read_zip(tmp_path / "model_final.zip")
+        assert (saved.action_low, saved.action_high) == (narrow.action_low, narrow.action_high)
+    agent = TrainedAgent(trainer.policy, 16)
+    action = agent(100.0 * torch.randn(16, env.observation_dim), torch.ones(16, dtype=torch.bool))
+    assert -0.25 <= action.min() <= action.max() <= 0.5
+    elsewhere = replace(model, action_low=(200.0,) * width, action_high=(300.0,) * width)
+    with pytest.raises(ValueError, match="nothing in common"):
+        make_trainer(TrackingEnv(16), tmp_path, 256).start_from(elsewhere)
+
+
+def test_what_cannot_be_saved_is_not_trained(tmp_path: Path) -> None:
+    trainer = make_trainer(MeddlingEnv(1, lambda step: pytest.fail("trained")), tmp_path, 128)
+    trainer.seed = -1
+    with pytest.raises(CheckpointError, match="seed"):
+        trainer.train()
+
+
+def test_the_last_model_goes_elsewhere_if_its_folder_is_gone(tmp_path: Path) -> None:
+    def remove_folder(step: Step) -> Step:
+        (tmp_path / "run").rmdir()
+        return step
+
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    trainer = make_trainer(MeddlingEnv(5, remove_folder), tmp_path / "run", 128)
+    trainer.checkpoints.refuges = (tmp_path / "missing", refuge)
+    with pytest.raises(TrainingFailedError, match=r"model_final\.zip could not be saved .*it is in .*refuge"):
+        trainer.train()
+    (saved,) = refuge.rglob("*.zip")
+    assert read_zip(saved).num_timesteps == 128
+
+
+def test_a_last_model_that_nowhere_takes_ends_in_an_error_that_names_the_newest(tmp_path: Path) -> None:
+    def replace_folder(step: Step) -> Step:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        return step
+
+    trainer = make_trainer(MeddlingEnv(80, replace_folder), tmp_path / "run", 1280)
+    with pytest.raises(TrainingFailedError, match=r"nor anywhere else; the newest model is .*model_1024_steps\.zip"):
+        trainer.train()
+    assert list(tmp_path.rglob("model_final*")) == []
 
 
 def test_an_environment_that_raises_costs_no_checkpoint(tmp_path: Path) -> None:
