@@ -2,8 +2,18 @@
 
 A torch file is a zip of raw storages and one pickle, `data.pkl`, that names their types, shapes and places in a tree
 of dicts, lists and plain values. A pickle is a program; here its few harmless instructions are followed by hand and
-everything else is refused, so a hostile file cannot run anything. `torch.load(weights_only=True)` promises the same,
-but believes the storage sizes and accepts malformed instructions in torch before 2.10 (GHSA-63cw-57p8-fm3p).
+everything else is refused, so a hostile file cannot run anything, and takes memory and time in proportion to its size.
+
+`torch.load(weights_only=True)` cannot take its place. Behind the same limits of size, in torch 2.13:
+
+- a call of `bytearray` with a number, in a file of 300 bytes, takes 4 GiB;
+- a call of `_codecs.encode` for punycode takes seconds over 15 kB of text, and time that grows with its square;
+- a dict key of 200 000 nested tuples overflows the C stack and ends the process;
+- integers of equal hash as dict keys take seconds over 130 kB of them, and time that grows with its square;
+- thirty tuples, each of the one before twice, are 2**30 values to whoever walks through them.
+
+Before 2.10 it also believes the storage sizes, and sets items of tensors (GHSA-63cw-57p8-fm3p). A look through the
+instructions beforehand can refuse the calls, but what becomes a key of a dict can be told on the stack alone.
 """
 
 import enum
@@ -20,12 +30,14 @@ from torch import Tensor
 from ppo.checkpoint.stored_zip import StoredZip
 
 Tree: TypeAlias = Any
-"""Dicts (keys: strings or integers), lists and tuples of tensors, strings, numbers, booleans and None."""
+"""Dicts (keys: strings, or integers of `MAX_KEY_BITS`), lists and tuples of tensors, strings, numbers and None."""
 
 MAX_PICKLE_BYTES = 4 * 2**20
 """Largest `data.pkl`; it grows by about 200 bytes per tensor."""
 MAX_DEPTH = 32
 """Deepest nesting of dicts, lists and tuples."""
+MAX_KEY_BITS = 60
+"""Longest integer as the key of a dict. Longer ones can be chosen so that their hashes are equal."""
 MAX_NUMEL = 2**48
 """Most numbers in a tensor."""
 MAX_SIZE_FACTOR = 3
@@ -85,8 +97,8 @@ def plain_tree(value: Tree, copy_tensor: Callable[[Tensor], Tensor]) -> Tree:
                 raise ValueError(f"it holds a tensor of {value.dtype} and {value.layout}, which is not supported")
             return copy_tensor(value)
         if isinstance(value, Mapping):
-            if any(type(key) not in (str, int) for key in value):
-                raise ValueError("a dict in it has a key that is neither a string nor an integer")
+            if not all(map(_is_key, value)):
+                raise ValueError(f"a dict in it has a key that is not a string or integer of up to {MAX_KEY_BITS} bits")
             return {visit(key, depth + 1): visit(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list):
             return [visit(item, depth + 1) for item in value]
@@ -232,6 +244,9 @@ class _PickleReader:
     def _update(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is not dict or len(items) % 2:
             raise ValueError("its pickle sets an item of something that is not a dict")
+        # Before they are hashed: nested tuples are hashed recursively, and colliding keys one against all others.
+        if not all(map(_is_key, items[::2])):
+            raise ValueError(f"its pickle has a key that is not a string or integer of up to {MAX_KEY_BITS} bits")
         self._stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def _call(self, function: object, arguments: object) -> Tree:
@@ -284,6 +299,10 @@ class _PickleReader:
         if self._bytes_left < 0:
             raise ValueError(f"its tensors add up to more than {MAX_SIZE_FACTOR} times the file")
         return values
+
+
+def _is_key(value: object) -> bool:
+    return type(value) is str or (type(value) is int and value.bit_length() <= MAX_KEY_BITS)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
