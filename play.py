@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from biped.env import BipedEnv, EnvConfig
+from biped.examination.criteria import DISTURBED_CRITERIA, WalkingCriteria
 from biped.examination.evaluation import (
     COMMANDS,
     Controller,
@@ -23,7 +24,7 @@ from biped.examination.evaluation import (
     table,
     to_json,
 )
-from biped.examination.metrics import DISTURBED_CRITERIA, GaitSummary, WalkingCriteria
+from biped.examination.gait_meter import GaitSummary
 from biped.examination.playback import Episode, play_episodes, summarize, tell
 from biped.examination.video import VideoWriter
 from biped.robots.robot import BIPED

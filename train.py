@@ -18,8 +18,8 @@ import torch
 import yaml
 
 from biped.env import BipedEnv
+from biped.examination.criteria import WalkingCriteria
 from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
-from biped.examination.metrics import WalkingCriteria
 from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppo.checkpoint.checks import checked
 from ppo.checkpoint.folder import CheckpointFolder
-from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, checked
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator

@@ -14,7 +14,8 @@ from rich.table import Table
 from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
-from biped.examination.metrics import GaitMeter, GaitSummary, WalkingCriteria
+from biped.examination.criteria import WalkingCriteria
+from biped.examination.gait_meter import GaitMeter, GaitSummary
 from biped.robots.robot import Robot
 
 Command = tuple[float, float, float]

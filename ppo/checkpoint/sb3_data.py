@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ppo.checkpoint.checks import as_float
 from ppo.checkpoint.inert_pickle import (
     ACTIVATIONS,
     ARRAY,
@@ -28,7 +29,7 @@ from ppo.checkpoint.inert_pickle import (
     Value,
     dumps,
 )
-from ppo.checkpoint.sb3_model import HYPERPARAMETERS, Sb3Model, as_float
+from ppo.checkpoint.sb3_model import HYPERPARAMETERS, Sb3Model
 from ppo.policy import PolicyConfig
 
 NATIVE_KEY = "biped_ppo_native"

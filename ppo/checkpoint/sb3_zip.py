@@ -21,17 +21,10 @@ from typing import TypeVar
 from torch import Tensor
 
 from ppo.checkpoint.atomic import atomic_write
+from ppo.checkpoint.checks import checked, checked_count
+from ppo.checkpoint.parameters import expected_shapes, infer_policy, with_aliases, without_aliases
 from ppo.checkpoint.sb3_data import decode_data, encode_data, parse_json
-from ppo.checkpoint.sb3_model import (
-    CheckpointError,
-    Sb3Model,
-    checked,
-    checked_count,
-    expected_shapes,
-    infer_policy,
-    with_aliases,
-    without_aliases,
-)
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.stored_zip import StoredZip
 from ppo.checkpoint.tensor_archive import Tree, load_tensors, save_tensors
 

@@ -13,7 +13,7 @@ from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from torch import nn
 
-from ppo.checkpoint.sb3_model import with_aliases
+from ppo.checkpoint.parameters import with_aliases
 from ppo.cpu import kernels
 from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import EpisodeStarts

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
+from biped.examination.criteria import WalkingCriteria
 from biped.examination.evaluation import (
     COMMANDS,
     comparison,
@@ -22,7 +23,7 @@ from biped.examination.evaluation import (
     total_mass,
     verdict,
 )
-from biped.examination.metrics import GaitSummary, WalkingCriteria
+from biped.examination.gait_meter import GaitSummary
 from biped.robots.robot import BIPED
 from biped.task.observations import ObservationConfig
 from biped.task.randomization import RandomizationConfig

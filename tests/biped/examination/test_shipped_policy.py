@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from biped.env import BipedEnv
+from biped.examination.criteria import WalkingCriteria
 from biped.examination.evaluation import evaluate, evaluation_config
-from biped.examination.metrics import GaitSummary, WalkingCriteria
+from biped.examination.gait_meter import GaitSummary
 from biped.simulators.genesis import Simulation
 from configs.experiment import from_plain
 from play import SHIPPED_POLICY

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ppo.checkpoint.__main__ import main
-from ppo.checkpoint.sb3_model import with_aliases
+from ppo.checkpoint.parameters import with_aliases
 from ppo.checkpoint.sb3_zip import CheckpointError, Sb3Model, read_zip, write_zip
 from ppo.policy import RecurrentActorCritic
 from tests.ppo.checkpoint.checkpoint_models import HYPERPARAMETERS, assert_same_tree, members_of, tiny_model

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from torch import Tensor
 
 import ppo.update
-from ppo.checkpoint.sb3_model import without_aliases
+from ppo.checkpoint.parameters import without_aliases
 from ppo.optimizer import FlatAdam
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.examination.metrics import GaitMeter, GaitSummary, Requirement, WalkingCriteria
+from biped.examination.criteria import Requirement, WalkingCriteria
+from biped.examination.gait_meter import GaitMeter, GaitSummary
 from biped.robots.joint_limits import joint_limits
 from biped.robots.robot import BIPED
 from biped.simulators.state import State
