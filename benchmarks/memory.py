@@ -55,7 +55,7 @@ def array_bytes(arrays: Iterable[Any]) -> int:
 
 
 def rollout_bytes(rollout: Rollout) -> int:
-    """Bytes that a rollout of ours holds."""
+    """Bytes that one of our rollouts holds."""
     tensors = [tensor for tensor in (*rollout.data.values(), *rollout.fields.values()) if isinstance(tensor, Tensor)]
     tensors += [tensor for state in rollout.start_state for tensor in state]
     return storage_bytes(tensors)
@@ -107,7 +107,7 @@ class Saved(NamedTuple):
 
 
 def saved_bytes(network: PolicyConfig, settings: Settings, copies: int) -> Saved:
-    """Count what an update on one minibatch keeps; what its backward pass needs in passing is not in it.
+    """Count what an update on one minibatch keeps; what its backward pass needs temporarily is left out.
 
     Args:
         network: its shape.

@@ -12,8 +12,8 @@ from ppo.env import Step
 class RecallEnv:
     """Give back a cue that only the first observation of the episode shows.
 
-    The cue is +1 or -1. Every step is rewarded with `-(action - cue)^2`, so remembering earns a return of 0. Who has
-    no memory does best with 0 after the first step, which costs 1 per step. Episodes end by time-out only.
+    The cue is +1 or -1. Every step is rewarded with `-(action - cue)^2`, so remembering earns a return of 0. Without
+    memory it is best to act 0 after the first step, which costs 1 per step. Episodes end by time-out only.
 
     Args:
         num_envs: `N`.

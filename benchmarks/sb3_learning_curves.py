@@ -89,7 +89,7 @@ class Run:
 
 
 def train_sb3(env: RecordedEnv, seed: int, total_timesteps: int) -> tuple[RecurrentActorCritic, Callable[[], None]]:
-    """sb3-contrib's policy, as a network of ours, and what trains it."""
+    """sb3-contrib's policy as one of our networks, and what trains it."""
     model = RecurrentPPO(
         "MlpLstmPolicy",
         Sb3VecEnv(env),

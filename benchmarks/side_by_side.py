@@ -34,7 +34,7 @@ def over_seeds(
         kinds: what to train.
         seeds: of each kind.
         jobs: calls at the same time.
-        train: from a kind, a seed and a folder of its own, which need not exist and goes afterwards, to a result.
+        train: from a kind, a seed and a folder of its own, which need not exist and is removed afterwards, to a result.
         report: told of each result, in order.
 
     Returns:

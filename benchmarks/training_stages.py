@@ -40,7 +40,7 @@ Calls = Sequence[tuple[str, tuple[Tensor, ...]]]
 
 @dataclass(frozen=True)
 class Job:
-    """What a process of its own shall measure."""
+    """What one process is to measure."""
 
     contender: str
     experiment: Experiment

@@ -92,4 +92,5 @@ DISTURBED_CRITERIA = WalkingCriteria(
     standing_duty=0.0,
     standing_drift=1e3,
 )
-"""What is asked of robots that are pushed: to stay up and on their way. Who is pushed has to step out of time."""
+"""What is asked of robots that are pushed: to stay up and on their way. A robot that is pushed has to step out of
+time."""

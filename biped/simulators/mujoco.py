@@ -32,7 +32,7 @@ LOWEST_VERSION = (3, 3, 3)
 
 LONGEST_STEP = 0.002
 """s; physics steps are divided further where they would be longer. It is MuJoCo's own default: a check of a policy
-shall not share the coarse steps that the policy was trained with, and a real servo's loop is that fast."""
+should not share the coarse steps that the policy was trained with, and a real servo's loop is that fast."""
 
 REMEDY = "pip install 'mujoco>=3.3.3'"
 

@@ -182,98 +182,98 @@ def track_wz(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) 
 
 
 def alive(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """1."""
+    """Pay for every control step of an episode; a fall forgoes the rest."""
     return torch.ones_like(inputs.alternation)
 
 
 def vertical_velocity(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Bouncing."""
+    """Keep the base from bouncing up and down."""
     return inputs.state.base_linear_velocity[:, 2].square()
 
 
 def roll_pitch_rate(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Swaying."""
+    """Keep the base from rocking sideways and to and fro."""
     return inputs.state.base_angular_velocity[:, :2].square().sum(dim=-1)
 
 
 def tilt(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Squared sine of the angle between base and vertical."""
+    """Keep the base upright: the squared sine of the angle between base and vertical."""
     return inputs.state.projected_gravity[:, :2].square().sum(dim=-1)
 
 
 def torso_stability(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Uprightness, 1 when upright."""
+    """Keep the base upright: 1 when it is, less the more it tilts."""
     angle = torch.acos((-inputs.state.projected_gravity[:, 2]).clamp(-1.0, 1.0))
     return torch.exp(-angle.square())
 
 
 def fall(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Falling."""
+    """Stay clear of falls: 1 while the base tilts beyond a limit, before the episode ends."""
     return (-inputs.state.projected_gravity[:, 2] < math.cos(math.radians(config.fall_tilt_deg))).float()
 
 
 def height_error(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Too high or too low."""
+    """Keep the base at its nominal height."""
     return (inputs.state.base_position[:, 2] - robot.nominal_base_height).square()
 
 
 def low_height(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Sinking."""
+    """Keep the base from sinking: 1 while it is below a limit, before the episode ends."""
     return (inputs.state.base_position[:, 2] < config.low_height_limit).float()
 
 
 def action_rate(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Jerky actions."""
+    """Change actions little from one control step to the next."""
     return (inputs.action - inputs.previous_action).square().sum(dim=-1)
 
 
 def default_pose(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Distance from the default pose."""
+    """Keep all joints near the default pose."""
     return (inputs.state.joint_position - robot.default_joint_position).abs().sum(dim=-1)
 
 
 def sideways_joints(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Straddling and twisting."""
+    """Keep hip abduction and torso, which walking straight ahead does not need, near the default pose."""
     deviation = inputs.state.joint_position - robot.default_joint_position
     return deviation.index_select(1, robot.sideways_joints).square().sum(dim=-1)
 
 
 def joint_movement(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Moving at all."""
+    """Move the joints rather than stand still."""
     speed = inputs.state.joint_velocity.abs().sum(dim=-1)
     return (config.joint_movement_gain * speed).clamp(max=config.joint_movement_cap)
 
 
 def joint_acceleration(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Jerky joints; the acceleration is the change of velocity over the control step."""
+    """Move the joints smoothly; the acceleration is the change of velocity over the control step."""
     change = inputs.state.joint_velocity - inputs.previous_joint_velocity
     return change.square().sum(dim=-1) / robot.control_dt**2
 
 
 def joint_torque(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Effort."""
+    """Use little torque."""
     return inputs.state.joint_torque.square().sum(dim=-1)
 
 
 def joint_limit(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Joints near their stops."""
+    """Keep joints away from their stops."""
     position = inputs.state.joint_position
     beyond = torch.maximum(robot.soft_lower_limit - position, position - robot.soft_upper_limit)
     return beyond.clamp(min=0.0).sum(dim=-1)
 
 
 def foot_slip(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Feet that slide."""
+    """Keep feet that are on the ground from sliding."""
     return (inputs.state.foot_velocity[..., :2].square().sum(dim=-1) * inputs.contact).sum(dim=-1)
 
 
 def clock_contact(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Feet that keep the clock's time."""
+    """Put feet down and lift them when the clock does."""
     return (inputs.contact == inputs.scheduled_contact).sum(dim=-1, dtype=torch.float32)
 
 
 def swing_height(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Feet lifted too little or too much.
+    """Lift the feet to the target height, neither less nor more.
 
     Asked of the feet that the clock wants in the air, not of those that are: a foot that never lifts is not spared.
     """
@@ -282,23 +282,23 @@ def swing_height(inputs: RewardInputs, config: RewardConfig, robot: RobotConstan
 
 
 def foot_air_time(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Long steps; divided by the duration of the control step, so that a step is paid once."""
+    """Take long steps; divided by the duration of the control step, so that each is paid once."""
     beyond = (inputs.landed_air_time - config.air_time_target) * inputs.touchdown
     return beyond.sum(dim=-1) / robot.control_dt
 
 
 def foot_alternation(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """One foot after the other; divided by the duration of the control step, so that a step is paid once."""
+    """Step with one foot after the other; divided by the duration of the control step, so that each is paid once."""
     return inputs.alternation / robot.control_dt
 
 
 def sinusoidal_motion(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """Joints that swing at one frequency."""
+    """Swing all tracked joints at one frequency."""
     return inputs.harmonic_motion
 
 
 def termination(inputs: RewardInputs, config: RewardConfig, robot: RobotConstants) -> Tensor:
-    """The end by a fall; divided by the duration of the control step, so that it is paid once."""
+    """Do not fall; divided by the duration of the control step, so that a fall is paid once."""
     return inputs.fell / robot.control_dt
 
 
