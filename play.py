@@ -30,7 +30,7 @@ from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation
 from biped.simulators.mujoco import MujocoSimulation, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
-from configs.command_line import fail, parse, peek
+from configs.command_line import fail, parse, peek, print_any_name
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
@@ -60,6 +60,7 @@ class Checkpoint(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Play as the command line says; returns the exit code."""
+    print_any_name()
     try:
         options = read_command_line(arguments)
         try:

@@ -20,7 +20,7 @@ from biped.examination.metrics import WalkingCriteria
 from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
-from configs.command_line import fail, parse, peek
+from configs.command_line import fail, parse, peek, print_any_name
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
@@ -50,6 +50,7 @@ DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says; returns the exit code."""
+    print_any_name()
     rank = int(os.environ.get("RANK", "0"))
     experiment, folder, model = read_command_line(arguments)
     # Only the first process talks; the others' stream to nowhere stays open as long as they run.

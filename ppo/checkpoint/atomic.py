@@ -19,17 +19,23 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes the name `path` only when the block ends without an error.
 
     The bytes go to a hidden temporary file in the same folder, reach the disk (`fsync`) and are then renamed over
-    `path`. Where the block or the writing fails, the temporary file is removed and `path` stays as it was.
+    `path`. Where the block or the writing fails, the temporary file is removed and `path` stays as it was. A link
+    stays one: the file that it leads to is replaced. A device or a pipe is written through.
 
     Args:
         path: the file to create or replace; its folder must exist.
 
     Yields:
-        The open temporary file, readable and seekable.
+        The open file to write to, readable and seekable unless `path` is a device or a pipe.
 
     Raises:
         OSError: the folder is missing or read-only, the disk is full, or `path` is a folder.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as device:
+            yield device
+        return
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
     file = temporary.open("x+b")

@@ -40,7 +40,9 @@ def test_gymnasiums_own_checks_pass() -> None:
     passive_env_checker.env_reset_passive_checker(env)  # type: ignore[arg-type]
     observation, *_ = env.step(env.action_space.sample())
     passive_env_checker.check_obs(observation, env.observation_space, "step")
-    env_checker.check_returned_data_not_reused(make("numpy", num_envs=1))  # type: ignore[arg-type]
+    # Later than the oldest Gymnasium that the environment works with.
+    if hasattr(env_checker, "check_returned_data_not_reused"):
+        env_checker.check_returned_data_not_reused(make("numpy", num_envs=1))  # type: ignore[arg-type]
 
 
 def test_torch_output_stays_torch() -> None:
