@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         The open file to write to, readable and seekable unless `path` is a device or a pipe.
 
     Raises:
-        OSError: the folder is missing or read-only, the disk is full, or `path` is a folder.
+        OSError: the folder is missing or read-only, the disk is full, or `path` is a folder; its `filename` is `path`.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -37,16 +37,19 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield device
         return
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
-    file = temporary.open("x+b")
     try:
-        with file:
+        # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            # The hidden name would tell nobody anything, and a full disk comes without a name.
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

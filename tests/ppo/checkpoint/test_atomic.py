@@ -52,14 +52,24 @@ def test_failing_fsync_is_reported_and_cleaned_up(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), atomic_write(tmp_path / "a.bin") as file:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "a.bin") as file:
         file.write(b"x")
+    assert caught.value.filename == str(tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "missing" / "a.bin"):
+    path = tmp_path / "missing" / "a.bin"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         pass
+    assert caught.value.filename == str(path)
+
+
+def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught, atomic_write(tmp_path / "file" / "a.bin"):
+        pass
+    assert caught.value.filename == str(tmp_path / "file" / "a.bin")
 
 
 def test_name_of_the_greatest_length_is_written(tmp_path: Path) -> None:
