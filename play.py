@@ -31,11 +31,12 @@ from biped.simulators.genesis import Simulation
 from biped.simulators.mujoco import MujocoSimulation, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
 from configs.command_line import fail, parse, peek, print_any_name
+from configs.next_command import command
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import newest_checkpoint
-from ppo.checkpoint.run_folder import newest_run_folder
+from ppo.checkpoint.run_folder import list_runs, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.policy import RecurrentActorCritic
@@ -120,11 +121,23 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     except ValueError as error:
         message = str(error)
         if options.exp_name == PlayOptions.exp_name:
-            print(f"no run of yours in {options.log_dir} yet; this is the policy that comes with the project")
+            print(explain_shipped_policy(options.log_dir))
             return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
     if options.agent == "trained":
         raise ValueError(message)
     return None
+
+
+def explain_shipped_policy(log_dir: Path) -> str:
+    """Why the policy of the project is shown, and how to see a run of another name where there are some."""
+    runs = list_runs(log_dir)
+    if runs is None:
+        return f"no run of yours in {log_dir} yet; this is the policy that comes with the project"
+    options = {"--exp-name": "NAME"} | ({} if log_dir == PlayOptions.log_dir else {"--log-dir": str(log_dir)})
+    return (
+        "no run has the default name; this is the policy that comes with the project\n"
+        f"to see one of yours: {command('play.py', options=options)}, newest first: {runs}"
+    )
 
 
 def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> "Experiment":

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import os
 import pickle
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,13 +21,14 @@ from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
 from configs.command_line import fail, parse, peek, print_any_name
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
+from configs.next_command import command
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
 from ppo import processes as process_group
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
-from ppo.checkpoint.run_folder import make_run_folder, newest_run_folder
+from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.cpu import kernels
@@ -81,7 +81,12 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}; choose another folder with --log-dir or --exp-name")
+        if folder is not None and not experiment.continue_training:
+            discard_run_folder(folder)
+        fail(
+            f"{error.filename or folder}: {error.strerror or error}; "
+            "choose another folder with --log-dir or --exp-name, or make room"
+        )
     checkpoints = CheckpointFolder(
         folder or experiment.log_dir,
         CHECKPOINT_PREFIX,
@@ -319,13 +324,15 @@ def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:
 
 def next_command(experiment: Experiment, *, interrupted: bool) -> str:
     """What to type next: resume, or see the result."""
-    words = ["python", "train.py", "--continue-training"] if interrupted else ["python", "play.py"]
     defaults = Experiment()
-    if experiment.exp_name != defaults.exp_name:
-        words += ["--exp-name", experiment.exp_name]
-    if experiment.log_dir != defaults.log_dir:
-        words += ["--log-dir", str(experiment.log_dir)]
-    return shlex.join(words)
+    options = {
+        "--exp-name": experiment.exp_name if experiment.exp_name != defaults.exp_name else None,
+        "--log-dir": experiment.log_dir if experiment.log_dir != defaults.log_dir else None,
+    }
+    given = {flag: value for flag, value in options.items() if value is not None}
+    return (
+        command("train.py", "--continue-training", options=given) if interrupted else command("play.py", options=given)
+    )
 
 
 def cpu_cores() -> int:

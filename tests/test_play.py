@@ -217,6 +217,19 @@ def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.Captu
     assert "comes with the project" not in capsys.readouterr().out
 
 
+def test_who_has_trained_under_other_names_is_told_how_to_see_them(capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(Path("logs/-x/model_final.zip"), experiment=SMOKE)
+    save_model(Path("logs/walk/model_final.zip"), experiment=SMOKE)
+    os.utime("logs/-x/model_final.zip", (0, 0))
+    targets("--seconds", "0.2")
+    first, second, third, *_ = capsys.readouterr().out.splitlines()
+    assert first == "no run has the default name; this is the policy that comes with the project"
+    assert second.startswith("to see one of yours: ")
+    assert second.endswith("play.py --exp-name NAME, newest first: walk, -x")
+    assert third.startswith(str(play.SHIPPED_POLICY))
+    assert "choose one of these with --exp-name, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
+
+
 def test_every_preset_can_be_named() -> None:
     for name in PRESETS:
         assert main(["--agent", "zero", "--preset", name, "--seconds", "0.1"]) == 0
