@@ -103,14 +103,8 @@ def test_log_folder_that_is_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX limits")
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
-    words = command_line("train.py", "--preset", "smoke")
-    result = subprocess.run(
-        ["sh", "-c", 'ulimit -f 1 && exec "$@"', "sh", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    words = ["sh", "-c", 'ulimit -f 1 && exec "$@"', "sh", *command_line("train.py", "--preset", "smoke")]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert_one_line_error(result, "config.yaml: File too large", "--log-dir")
     assert not list((tmp_path / "logs").iterdir())
 

@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 def test_without_any_run_one_is_told_to_train(tmp_path: Path) -> None:
     make_run_folder(tmp_path, "walk")
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError, match="no run called walk in .* holds a checkpoint; train first"):
+        with pytest.raises(ValueError, match=r"no run called walk in .* holds a checkpoint; train first"):
             newest_run_folder(folder, "walk")
 
 
