@@ -74,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
                 wandb=wandb_config(experiment, folder),
                 config=to_plain(experiment),
                 warn=console.message,
+                continued_from=model.num_timesteps if continued and model is not None else None,
             )
             if logger.wandb_url is not None:
                 console.message(f"Weights & Biases: {logger.wandb_url}")
