@@ -39,6 +39,7 @@ from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.run_folder import list_runs, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import resolve_device
 
@@ -109,7 +110,11 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
         ValueError: the file or a run cannot be found or read.
     """
     if options.checkpoint is not None:
-        return Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        named = Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        warning = warn_of_normalization(named.path, named.model) if options.agent == "trained" else None
+        if warning is not None:
+            print(warning, file=sys.stderr)
+        return named
     try:
         folder = newest_run_folder(options.log_dir, options.exp_name)
         # Imported here because it takes seconds, and bad input shall be answered at once.

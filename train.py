@@ -31,6 +31,7 @@ from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
@@ -67,6 +68,10 @@ def main(arguments: Sequence[str]) -> int:
             require_wandb()
         if rank == 0:
             continued = folder is not None
+            if experiment.load_model is not None and model is not None:
+                warning = warn_of_normalization(experiment.load_model, model)
+                if warning is not None:
+                    print(warning, file=sys.stderr)
             folder = folder or make_run_folder(experiment.log_dir, experiment.exp_name)
             write_configuration(folder, to_plain(experiment))
             logger = MetricsLogger(

@@ -249,6 +249,14 @@ def test_a_plain_zip_is_played_in_the_task_of_the_preset(capsys: pytest.CaptureF
     assert "gives 3 actions" in fails(capsys, "other.zip", "--preset", "cpu")
 
 
+def test_statistics_beside_a_plain_zip_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(Path("plain.zip"), observation_dim=PLAIN)
+    Path("vecnormalize.pkl").touch()
+    assert main(["plain.zip", "--seconds", "0.1"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: plain.zip: beside it lies vecnormalize.pkl")
+
+
 def test_a_preset_replaces_the_task_of_the_checkpoint() -> None:
     physics = dataclasses.replace(CPU.simulation, substeps=7)
     save_model(Path("model.zip"), experiment=dataclasses.replace(CPU, simulation=physics))

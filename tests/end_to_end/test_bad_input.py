@@ -101,6 +101,16 @@ def test_log_folder_that_is_a_file(tmp_path: Path) -> None:
     assert_one_line_error(run_program("train.py", "--preset", "smoke", cwd=tmp_path), "logs", "--log-dir")
 
 
+def test_a_model_beside_statistics_of_observations(tmp_path: Path) -> None:
+    write_zip(tmp_path / "model.zip", small_model(observation_dim=40, action_dim=9))
+    (tmp_path / "vecnormalize.pkl").touch()
+    (tmp_path / "logs").write_text("a file, so that no training begins")
+    result = run_program("train.py", "--preset", "smoke", "--load-model", "model.zip", cwd=tmp_path)
+    warning, error = result.stderr.splitlines()
+    assert warning.startswith("warning: model.zip: beside it lies vecnormalize.pkl")
+    assert "logs" in error
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX limits")
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     words = ["sh", "-c", 'ulimit -f 1 && exec "$@"', "sh", *command_line("train.py", "--preset", "smoke")]
