@@ -31,14 +31,16 @@ from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation
 from biped.simulators.mujoco import MujocoSimulation, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
-from configs.command_line import fail, parse, peek
+from configs.command_line import fail, parse, peek, print_any_name
+from configs.next_command import command
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import newest_checkpoint
-from ppo.checkpoint.run_folder import newest_run_folder
+from ppo.checkpoint.run_folder import list_runs, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, bounds_conflict
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import derive_seed, resolve_device
 
@@ -61,6 +63,7 @@ class Checkpoint(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Play as the command line says; returns the exit code."""
+    print_any_name()
     try:
         options = read_command_line(arguments)
         try:
@@ -108,7 +111,11 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
         ValueError: the file or a run cannot be found or read.
     """
     if options.checkpoint is not None:
-        return Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        named = Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        warning = warn_of_normalization(named.path, named.model) if options.agent == "trained" else None
+        if warning is not None:
+            print(warning, file=sys.stderr)
+        return named
     try:
         folder = newest_run_folder(options.log_dir, options.exp_name)
         # Imported here because it takes seconds, and bad input shall be answered at once.
@@ -120,11 +127,23 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     except ValueError as error:
         message = str(error)
         if options.exp_name == PlayOptions.exp_name:
-            print(f"no run of yours in {options.log_dir} yet; this is the policy that comes with the project")
+            print(explain_shipped_policy(options.log_dir))
             return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
     if options.agent == "trained":
         raise ValueError(message)
     return None
+
+
+def explain_shipped_policy(log_dir: Path) -> str:
+    """Why the policy of the project is shown, and how to see a run of another name where there are some."""
+    runs = list_runs(log_dir)
+    if runs is None:
+        return f"no run of yours in {log_dir} yet; this is the policy that comes with the project"
+    options = {"--exp-name": "NAME"} | ({} if log_dir == PlayOptions.log_dir else {"--log-dir": str(log_dir)})
+    return (
+        "no run has the default name; this is the policy that comes with the project\n"
+        f"to see one of yours: {command('play.py', options=options)}, newest first: {runs}"
+    )
 
 
 def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> "Experiment":

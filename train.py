@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pickle
-import shlex
 import sys
 import tempfile
 import time
@@ -23,17 +22,19 @@ from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation
 from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
-from configs.command_line import fail, parse, peek
+from configs.command_line import fail, parse, peek, print_any_name
 from configs.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, to_plain
+from configs.next_command import command
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
 from ppo import processes as process_group
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
-from ppo.checkpoint.run_folder import make_run_folder, newest_run_folder
+from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, bounds_conflict
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
@@ -55,6 +56,7 @@ DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says; returns the exit code."""
+    print_any_name()
     rank = int(os.environ.get("RANK", "0"))
     experiment, folder, model = read_command_line(arguments)
     # Only the first process talks; the others' stream to nowhere stays open as long as they run.
@@ -71,6 +73,10 @@ def main(arguments: Sequence[str]) -> int:
             require_wandb()
         if rank == 0:
             continued = folder is not None
+            if experiment.load_model is not None and model is not None:
+                warning = warn_of_normalization(experiment.load_model, model)
+                if warning is not None:
+                    print(warning, file=sys.stderr)
             folder = folder or make_run_folder(experiment.log_dir, experiment.exp_name)
             write_configuration(folder, to_plain(experiment))
             logger = MetricsLogger(
@@ -78,6 +84,7 @@ def main(arguments: Sequence[str]) -> int:
                 wandb=wandb_config(experiment, folder),
                 config=to_plain(experiment),
                 warn=console.message,
+                continued_from=model.num_timesteps if continued and model is not None else None,
             )
             if logger.wandb_url is not None:
                 console.message(f"Weights & Biases: {logger.wandb_url}")
@@ -85,7 +92,12 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}; choose another folder with --log-dir or --exp-name")
+        if folder is not None and not experiment.continue_training:
+            discard_run_folder(folder)
+        fail(
+            f"{error.filename or folder}: {error.strerror or error}; "
+            "choose another folder with --log-dir or --exp-name, or make room"
+        )
     checkpoints = CheckpointFolder(
         folder or experiment.log_dir,
         CHECKPOINT_PREFIX,
@@ -382,13 +394,15 @@ def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:
 
 def next_command(experiment: Experiment, *, interrupted: bool) -> str:
     """What to type next: resume, or see the result."""
-    words = ["python", "train.py", "--continue-training"] if interrupted else ["python", "play.py"]
     defaults = Experiment()
-    if experiment.exp_name != defaults.exp_name:
-        words += ["--exp-name", experiment.exp_name]
-    if experiment.log_dir != defaults.log_dir:
-        words += ["--log-dir", str(experiment.log_dir)]
-    return shlex.join(words)
+    options = {
+        "--exp-name": experiment.exp_name if experiment.exp_name != defaults.exp_name else None,
+        "--log-dir": experiment.log_dir if experiment.log_dir != defaults.log_dir else None,
+    }
+    given = {flag: value for flag, value in options.items() if value is not None}
+    return (
+        command("train.py", "--continue-training", options=given) if interrupted else command("play.py", options=given)
+    )
 
 
 def cpu_cores() -> int:

@@ -160,6 +160,27 @@ class BipedEnv:
         self._observation = self._observe(measurement, self.observer.draw_noise(self.num_envs))
         return self._observation
 
+    def reset_some(self, mask: Tensor) -> Tensor:
+        """Start a new episode for the robots in `mask` `[N]`, whatever state they are in; the others stay as they are.
+
+        Call `reset` once before.
+
+        Returns:
+            `[N, D]`: the first observation of those in `mask`, the last one of the others.
+        """
+        masked = mask.unsqueeze(-1)
+        began, command, joint_velocity = self._began, self.commands.value, self._joint_velocity
+        observation, mirrored = self._observation, self.mirrored
+        measurement = self._begin_episodes(mask, self.observer.measure(self.state))
+        # A robot that has just begun an episode of its own is not in `mask`, and yet `state` is older than its episode.
+        self._began = began | mask
+        self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
+        self.commands.value = torch.where(masked, self.commands.value, command)
+        fresh = self._observe(measurement, self.observer.draw_noise(self.num_envs))
+        self.mirrored = torch.where(mask, self.mirrored, mirrored)
+        self._observation = torch.where(masked, fresh, observation)
+        return self._observation
+
     def step(self, action: Tensor) -> Step:
         """Apply `action` `[N, A]` for one control step."""
         config = self.config

@@ -43,11 +43,24 @@ class BipedVectorEnv(VectorEnv[Array, Array, Array]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Start a new episode in every environment; `seed` reseeds all random numbers, no `options` are known."""
+        """Start a new episode in every environment, or in some.
+
+        Args:
+            seed: reseeds the random numbers of all environments.
+            options: `{"reset_mask": mask}`, a bool array or tensor `[N]` with at least one True, restricts the reset to
+                those environments, as in Gymnasium's own vector environments; the others stay where they are and give
+                their last observation again. Reset all of them once before. Other options are ignored.
+
+        Raises:
+            TypeError: the mask is neither a bool array nor a bool tensor.
+            ValueError: it has another shape, or is False everywhere.
+        """
         super().reset(seed=seed)
         if seed is not None:
             self.env.seed(seed)
-        return self._out(self.env.reset()), {}
+        if options is None or "reset_mask" not in options:
+            return self._out(self.env.reset()), {}
+        return self._out(self.env.reset_some(self._checked_mask(options["reset_mask"]))), {}
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Apply `actions` `[N, A]` for one control step."""
@@ -68,6 +81,16 @@ class BipedVectorEnv(VectorEnv[Array, Array, Array]):
     def close_extras(self, **kwargs: object) -> None:
         """Close the environment."""
         self.env.close()
+
+    def _checked_mask(self, mask: object) -> Tensor:
+        if not isinstance(mask, (np.ndarray, Tensor)) or mask.dtype not in (np.bool_, torch.bool):
+            kind = f"an array of {mask.dtype}" if isinstance(mask, (np.ndarray, Tensor)) else type(mask).__name__
+            raise TypeError(f'options["reset_mask"]: must be a bool array, got {kind}')
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f'options["reset_mask"]: must have shape [{self.num_envs}], got {list(mask.shape)}')
+        if not mask.any():
+            raise ValueError('options["reset_mask"]: must be True for at least one environment')
+        return torch.as_tensor(mask, device=self.env.device)
 
     def _out(self, tensor: Tensor) -> Array:
         return tensor if self.output == "torch" else tensor.cpu().numpy().copy()

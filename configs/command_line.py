@@ -23,6 +23,14 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(USAGE_ERROR)
 
 
+def print_any_name() -> None:
+    """Let standard output take every file name: as the bytes that it is made of where it is not text."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # In other encodings than UTF-8 the handler for bytes would refuse the letters that they lack.
+        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+
+
 def peek(arguments: Sequence[str], *flags: str) -> dict[str, str | None]:
     """Read a few flags ahead of the real parsing, because the defaults of the others depend on them.
 

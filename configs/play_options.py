@@ -111,8 +111,23 @@ class PlayOptions:
         if self.video is not None and self.video.suffix != ".mp4":
             raise ValueError(f"--video {self.video} must end in .mp4")
         for flag, path in (("--video", self.video), ("--json", self.json)):
-            if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            if path is not None and not can_be_written(path):
                 raise ValueError(f"{flag} {path} cannot be written; choose a file in a folder that exists")
+        if self.video is not None and self.video.exists() and not self.video.is_file():
+            raise ValueError(f"--video {self.video} is a device or a pipe, which cannot hold a film; choose a file")
+
+
+def can_be_written(path: Path) -> bool:
+    """A file called `path` can be created or replaced, or a device of that name be written to, as far as can be told.
+
+    Nothing is created.
+    """
+    try:
+        if path.is_dir():
+            return False
+        return os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK)
+    except OSError:  # a name that is too long
+        return False
 
 
 def has_display() -> bool:

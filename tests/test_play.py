@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,7 @@ from ppo.checkpoint.sb3_zip import write_zip
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import LstmState
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator
+from tests.end_to_end.command import ROOT
 
 SMALL = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(8,), vf=(8,))
 CLOCKED, PLAIN = 40, 38
@@ -214,6 +217,19 @@ def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.Captu
     assert "comes with the project" not in capsys.readouterr().out
 
 
+def test_who_has_trained_under_other_names_is_told_how_to_see_them(capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(Path("logs/-x/model_final.zip"), experiment=SMOKE)
+    save_model(Path("logs/walk/model_final.zip"), experiment=SMOKE)
+    os.utime("logs/-x/model_final.zip", (0, 0))
+    targets("--seconds", "0.2")
+    first, second, third, *_ = capsys.readouterr().out.splitlines()
+    assert first == "no run has the default name; this is the policy that comes with the project"
+    assert second.startswith("to see one of yours: ")
+    assert second.endswith("play.py --exp-name NAME, newest first: walk, -x")
+    assert third.startswith(str(play.SHIPPED_POLICY))
+    assert "choose one of these with --exp-name, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
+
+
 def test_every_preset_can_be_named() -> None:
     for name in PRESETS:
         assert main(["--agent", "zero", "--preset", name, "--seconds", "0.1"]) == 0
@@ -231,6 +247,14 @@ def test_a_plain_zip_is_played_in_the_task_of_the_preset(capsys: pytest.CaptureF
     assert "--preset" in line
     save_model(Path("other.zip"), action_dim=3)
     assert "gives 3 actions" in fails(capsys, "other.zip", "--preset", "cpu")
+
+
+def test_statistics_beside_a_plain_zip_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(Path("plain.zip"), observation_dim=PLAIN)
+    Path("vecnormalize.pkl").touch()
+    assert main(["plain.zip", "--seconds", "0.1"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: plain.zip: beside it lies vecnormalize.pkl")
 
 
 def test_a_preset_replaces_the_task_of_the_checkpoint() -> None:
@@ -296,6 +320,38 @@ def test_a_video_shows_every_control_step() -> None:
         assert container.streams.video[0].average_rate == 50
         levels = [float(frame.to_ndarray(format="rgb24").mean()) for frame in container.decode(video=0)]
     assert levels == pytest.approx([4.0 * count for count in range(1, 11)], abs=4.0)
+
+
+def test_every_name_that_a_shell_can_pass_names_a_file(tmp_path: Path) -> None:
+    """A checkpoint, a film and a table, whose names a library might take for something else or that are not text."""
+    pytest.importorskip("av")
+    for folder, name in (("runs [a]*", "walk-12:30"), ("-x", "file:%d\n"), (os.fsdecode(b"latin-\xe4"), "ä")):
+        model, film, table = (Path(folder) / f"{name}{suffix}" for suffix in (".zip", ".mp4", ".json"))
+        save_model(model, experiment=SMOKE)
+        assert main(["--checkpoint=" + str(model), "--seconds", "0.1", "--video=" + str(film)]) == 0
+        arguments = ["--evaluate", "-B", "1", "--seconds", "2.1", "--command", "0", "0", "0"]
+        assert main(["--checkpoint=" + str(model), *arguments, "--json=" + str(table)]) == 0
+        assert {path.name for path in Path(folder).iterdir()} == {model.name, film.name, table.name}
+        assert json.loads(table.read_text())["checkpoint"] == str(model)
+        assert main(["--log-dir=.", f"--exp-name={folder}", "--agent", "zero", "--seconds", "0.1"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["runs [a]*", "-x", os.fsdecode(b"latin-\xe4")])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_a_name_that_the_terminal_cannot_show_is_printed_somehow(encoding: str) -> None:
+    names = [os.fsdecode(b"\xe4-latin.zip"), "ä-utf.zip"]
+    for name in names:
+        print_name = "import sys; from configs.command_line import print_any_name; print_any_name(); print(sys.argv[1])"
+        result = subprocess.run(
+            [sys.executable, "-c", print_name, name],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        assert result.stdout.endswith(b".zip\n")
+        if encoding == "utf-8":
+            assert result.stdout == os.fsencode(name) + b"\n"
 
 
 def test_an_evaluation_prints_a_table_and_writes_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--viewer"], ["--viewer", "display", "--video"]),
         (["--video", "walk.avi"], ["--video walk.avi", ".mp4"]),
         (["--video", "nowhere/walk.mp4"], ["--video nowhere/walk.mp4"]),
+        (["--video", "w" * 300 + ".mp4"], ["--video", "cannot be written"]),
+        (["--video", "pipe.mp4"], ["--video pipe.mp4", "choose a file"]),
         (["--json", "a.json"], ["--json", "--evaluate"]),
         (["--disturbed"], ["--disturbed", "--evaluate"]),
         (["--evaluate", "--json", "nowhere/a.json"], ["--json nowhere/a.json"]),
@@ -53,6 +56,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_bad_input_is_refused_in_one_line(
     arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    os.mkfifo("pipe.mp4")
     line = fails(capsys, *arguments)
     assert [word for word in words if word not in line] == []
 

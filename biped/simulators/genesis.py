@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
+from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
@@ -350,6 +351,7 @@ def import_genesis() -> ModuleType:
     if not version.startswith(f"{GENESIS_VERSION}."):
         raise ValueError(f"Genesis {version} is not supported: {remedy}")
 
+    unset_empty_variables("GS_", "QD_", "PYOPENGL_")
     # Importing Genesis replaces the hook that prints uncaught exceptions with one that prints them twice.
     excepthook = sys.excepthook
     import genesis as gs

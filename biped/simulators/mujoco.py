@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biped.robots.robot import Robot
+from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.genesis import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.mujoco_model import build_model, sole_site
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
@@ -334,6 +335,7 @@ def import_mujoco(*, camera: bool = False, verbose: bool = False) -> ModuleType:
     """
     if find_spec("mujoco") is None:
         raise ValueError(f"MuJoCo is not installed: {REMEDY}")
+    unset_empty_variables("MUJOCO_", "PYOPENGL_")
     has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if camera and sys.platform == "linux" and not has_display:
         os.environ.setdefault("MUJOCO_GL", "egl")

@@ -19,28 +19,37 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes the name `path` only when the block ends without an error.
 
     The bytes go to a hidden temporary file in the same folder, reach the disk (`fsync`) and are then renamed over
-    `path`. Where the block or the writing fails, the temporary file is removed and `path` stays as it was.
+    `path`. Where the block or the writing fails, the temporary file is removed and `path` stays as it was. A link
+    stays one: the file that it leads to is replaced. A device or a pipe is written through.
 
     Args:
         path: the file to create or replace; its folder must exist.
 
     Yields:
-        The open temporary file, readable and seekable.
+        The open file to write to, readable and seekable unless `path` is a device or a pipe.
 
     Raises:
-        OSError: the folder is missing or read-only, the disk is full, or `path` is a folder.
+        OSError: the folder is missing or read-only, the disk is full, or `path` is a folder; its `filename` is `path`.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as device:
+            yield device
+        return
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
-    file = temporary.open("x+b")
     try:
-        with file:
+        # Mode "x" creates with the user's umask; `tempfile` would make every checkpoint private to its owner.
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            # The hidden name would tell nobody anything, and a full disk comes without a name.
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

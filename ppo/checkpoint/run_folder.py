@@ -2,7 +2,13 @@
 
 import glob
 import re
+import shutil
 from pathlib import Path
+
+CLAIM = "config.yaml"
+"""What a process creates in an empty folder to make it its own; the run's configuration goes there."""
+RUNS_TO_NAME = 5
+"""Most runs that a message lists."""
 
 
 def run_folders(log_dir: Path, name: str) -> list[Path]:
@@ -18,6 +24,8 @@ def run_folders(log_dir: Path, name: str) -> list[Path]:
 def make_run_folder(log_dir: Path, name: str) -> Path:
     """Create and return the folder of a new run; the name gets a number if it is taken by a folder with content.
 
+    However many processes ask for the same name at once, each gets a folder of its own. It holds an empty `CLAIM`.
+
     Raises:
         ValueError: the folder cannot be created.
     """
@@ -27,30 +35,54 @@ def make_run_folder(log_dir: Path, name: str) -> Path:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not any(folder.iterdir()):
-                _check_writable(folder)
+                (folder / CLAIM).open("xb").close()
                 return folder
         except OSError as error:
-            raise ValueError(
-                f"cannot write to {folder} ({error.strerror}); choose another folder with --log-dir or --exp-name"
-            ) from None
+            claimed_by_another = isinstance(error, FileExistsError) and folder.is_dir()
+            if not claimed_by_another:
+                raise ValueError(
+                    f"cannot write to {folder} ({error.strerror or error}); "
+                    "choose another folder with --log-dir or --exp-name"
+                ) from None
         number += 1
+
+
+def discard_run_folder(folder: Path) -> None:
+    """Remove the folder that `make_run_folder` has given to a run that cannot start after all; never raises."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def newest_run_folder(log_dir: Path, name: str) -> Path:
     """Folder of the newest run called `name` that holds a checkpoint.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none; the message names the runs that there are.
     """
     for folder in reversed(run_folders(log_dir, name)):
         if any(folder.glob("*.zip")):
             return folder
-    raise ValueError(
-        f"no run called {name} in {log_dir} holds a checkpoint; train first, or choose another with --exp-name"
-    )
+    message = f"no run called {_printable(name)} in {log_dir} holds a checkpoint; "
+    others = list_runs(log_dir)
+    if others is None:
+        raise ValueError(f"{message}train first, or choose another with --exp-name")
+    raise ValueError(f"{message}choose one of these with --exp-name, newest first: {others}")
 
 
-def _check_writable(folder: Path) -> None:
-    probe = folder / ".write-probe"
-    probe.touch()
-    probe.unlink()
+def list_runs(log_dir: Path) -> str | None:
+    """The newest runs in the folder that hold a checkpoint, whatever they are called, in words; None without any."""
+    newest: list[tuple[float, str]] = []
+    try:
+        for folder in log_dir.iterdir():
+            times = [path.stat().st_mtime for path in folder.glob("*.zip") if path.is_file()]
+            if times:
+                newest.append((max(times), folder.name))
+    except OSError:
+        return None
+    names = [_printable(name) for _, name in sorted(newest, reverse=True)]
+    more = len(names) - RUNS_TO_NAME
+    return ", ".join(names[:RUNS_TO_NAME]) + (f" and {more} more" if more > 0 else "") if names else None
+
+
+def _printable(name: str) -> str:
+    """The name of a folder, which may hold any character, as it can stand in one line."""
+    return name if name.isprintable() else ascii(name)

@@ -50,6 +50,19 @@ _ACTIVATION_FACTS: Mapping[str, Literal["elu", "relu", "tanh"]] = {
 # What `str` makes of the result of `_features_extractor`, which Stable-Baselines3 writes when it saves the model again.
 _FEATURES_FACT = "functools.partial(<built-in function next>, <callable_iterator object at 0x0>)"
 _FEATURES_PATTERN = re.compile(re.escape(_FEATURES_FACT).replace("0x0", "0x[0-9A-Fa-f]{1,16}"))
+_ALGORITHMS = {
+    "stable_baselines3.dqn.policies": "DQN",
+    "stable_baselines3.sac.policies": "SAC",
+    "stable_baselines3.td3.policies": "TD3 or DDPG",
+    "sb3_contrib.ars.policies": "ARS",
+    "sb3_contrib.common.maskable.policies": "MaskablePPO",
+    "sb3_contrib.crossq.policies": "CrossQ",
+    "sb3_contrib.qrdqn.policies": "QR-DQN",
+    "sb3_contrib.tqc.policies": "TQC",
+}
+"""Other algorithms by the module of their policies; PPO, A2C and TRPO share one."""
+_CLASS_NAME = re.compile(r"<function (\w{1,40})\.__init__ at ", re.ASCII)
+_DOTTED_NAME = re.compile(r"[\w.]{1,120}", re.ASCII)
 _TOLD_BY_THE_WEIGHTS = frozenset({"net_arch", "lstm_hidden_size", "n_lstm_layers", "enable_critic_lstm", "shared_lstm"})
 _ONLY_FOR_A_NEW_NETWORK = frozenset({"ortho_init", "optimizer_kwargs", "normalize_images", "share_features_extractor"})
 _ONLY_FOR_STATE_DEPENDENT_EXPLORATION = frozenset({"full_std", "use_expln"})
@@ -188,7 +201,7 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
     """
     policy_class = _entry(data, "policy_class")
     if policy_class.get("__module__") != POLICY_CLASS.module:
-        raise ValueError("its policy is not sb3_contrib's own LSTM policy")
+        raise ValueError(_describe_other_policy(policy_class, data))
     if data.get("use_sde") not in (None, False):
         raise ValueError("it uses state-dependent exploration (use_sde), which is not supported")
     activation, log_std_init, features = _policy_arguments(data.get("policy_kwargs", {}))
@@ -208,6 +221,23 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
         n_updates=data.get("_n_updates", 0),
         native=native,
     )
+
+
+def _describe_other_policy(policy_class: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Say of which algorithm a model is, in words of the file only as far as they are names."""
+    module = str(policy_class.get("__module__"))
+    # What `str` makes of a method names the class, and Stable-Baselines3 writes that of all of them.
+    match = _CLASS_NAME.match(str(policy_class.get("__init__")))
+    policy = f"{module}.{match[1]}" if match else module
+    if not _DOTTED_NAME.fullmatch(policy):
+        return "its policy is not sb3_contrib's own LSTM policy"
+    if module == "stable_baselines3.common.policies":
+        algorithm = "PPO" if "clip_range" in data else "TRPO" if "cg_max_steps" in data else "A2C"
+    else:
+        algorithm = _ALGORITHMS.get(module, "")
+    if not algorithm:
+        return f"its policy is {policy}, not sb3_contrib's own LSTM policy"
+    return f"it is a model of {algorithm} ({policy}), not of RecurrentPPO"
 
 
 def _entry(data: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -1,22 +1,20 @@
 """Where a run's metrics go: a numbered run folder with a TensorBoard event file, and Weights & Biases if asked for."""
 
-import itertools
 import math
 import os
 import re
-import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+from ppo.checkpoint.atomic import atomic_write
+from ppo.report.event_file import EventFile
 
 RUN_NAME = "RecurrentPPO"
+WANDB_ID_FILE = "wandb-run-id.txt"
+"""File in the run folder: which run at Weights & Biases goes on when this one is continued."""
 
 
 class WandbMissingError(ValueError):
@@ -69,6 +67,8 @@ class MetricsLogger:
         wandb: Settings of Weights & Biases; None leaves the package unimported.
         config: The run's configuration, shown by Weights & Biases.
         warn: Called with one line when a writer fails.
+        continued_from: Control steps of the checkpoint that an earlier run in `run_folder` is continued from: what that
+            run logged beyond is removed, and its run at Weights & Biases goes on. None starts new ones.
 
     Raises:
         WandbMissingError: `wandb` is given and the package is not installed.
@@ -81,17 +81,18 @@ class MetricsLogger:
         wandb: WandbConfig | None,
         config: Mapping[str, Any],
         warn: Callable[[str], None],
+        continued_from: int | None = None,
     ) -> None:
         if wandb is not None:
             require_wandb()
         self._warn = warn
-        self._event_file: _EventFile | None = None
+        self._event_file: EventFile | None = None
         self._wandb_run: _WandbRun | None = None
         with self._surviving_tensorboard():
-            self._event_file = _EventFile(run_folder)
+            self._event_file = EventFile(run_folder, continued_from)
         if wandb is not None:
             with self._surviving_wandb():
-                self._wandb_run = _WandbRun(run_folder, wandb, config)
+                self._wandb_run = _WandbRun(run_folder, wandb, config, continued=continued_from is not None)
 
     @property
     def wandb_url(self) -> str | None:
@@ -157,55 +158,31 @@ class MetricsLogger:
             self._warn(f"Weights & Biases logging stops: {_one_line(error)}")
 
 
-class _EventFile:
-    """One TensorBoard event file of scalars.
-
-    Written record by record on the caller's thread: TensorBoard's own `EventFileWriter` imports TensorFlow where that
-    is installed, and its background thread reports a full disk as a traceback on the terminal.
-    """
-
-    _serial = itertools.count()
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files of a folder in the order of their names: seconds first, serial last.
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(self._serial)}"
-        self._file = (folder / name).open("xb")
-        self._records = RecordWriter(self._file)
-        self._started = False
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-
-    def write(self, scalars: Mapping[str, float], step: int) -> None:
-        if not self._started:
-            # Hides what an interrupted run wrote beyond the checkpoint this run continues from.
-            self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
-            self._started = True
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
-        self._file.flush()
-
-
 class _WandbRun:
     """One run at Weights & Biases; every method may raise whatever the package raises."""
 
-    def __init__(self, run_folder: Path, wandb: WandbConfig, config: Mapping[str, Any]) -> None:
+    def __init__(self, run_folder: Path, wandb: WandbConfig, config: Mapping[str, Any], *, continued: bool) -> None:
+        # The package takes an empty variable for a bad value, not for none.
+        for variable in [name for name, value in os.environ.items() if not value and name.startswith("WANDB_")]:
+            del os.environ[variable]
         from wandb import Settings, init
 
+        silent = os.environ.get("WANDB_SILENT", "true").lower() in ("true", "1")
+        run_id = os.environ.get("WANDB_RUN_ID") or (_stored_run_id(run_folder) if continued else None)
         self._run = init(
             project=wandb.project,
             entity=wandb.entity,
             name=wandb.run_name,
+            id=run_id,
+            # Where the run is not known, as with one that was never uploaded, a new one of that id begins.
+            resume="allow" if continued and run_id is not None else None,
             config=dict(config),
             dir=str(run_folder),
             # `console="off"`: capturing the terminal would store every refresh of the live display.
-            settings=Settings(console="off", silent=os.environ.get("WANDB_SILENT", "true").lower() in ("true", "1")),
+            settings=Settings(console="off", silent=silent),
         )
+        with suppress(OSError), atomic_write(run_folder / WANDB_ID_FILE) as file:
+            file.write(self._run.id.encode())
         self._run.define_metric("global_step")
         self._run.define_metric("*", step_metric="global_step")
 
@@ -227,6 +204,15 @@ class _WandbRun:
 
     def close(self) -> None:
         self._run.finish()
+
+
+def _stored_run_id(run_folder: Path) -> str | None:
+    """Which run at Weights & Biases the folder's run was; None where the folder does not tell."""
+    try:
+        run_id = (run_folder / WANDB_ID_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return run_id if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", run_id) else None
 
 
 def require_wandb() -> None:

@@ -355,3 +355,30 @@ def test_the_clocked_recipe_can_be_expressed() -> None:
     step = env.step(torch.zeros(4, 9))
     # At rest at the commanded speed: 2 + 0.5 + 0.5 + 0.3; both feet in the air where two are wanted down.
     torch.testing.assert_close(step.reward, torch.full((4,), 3.3 * 0.02), rtol=1e-4, atol=0)
+
+
+def test_a_reset_of_some_robots_leaves_the_others_exactly_as_they_were() -> None:
+    """Whatever they are in the middle of: new commands, an episode that has just begun, a push, a mirror image."""
+    mask = torch.tensor([True, False, True, False])
+    for steps in range(1, 22):
+        actions = random_actions(steps)
+        reset, _ = make_env(EVERYTHING)
+        for action in actions:
+            reset.step(action)
+        before = reset.state_dict()
+        last = reset._observation.clone()
+        observation = reset.reset_some(mask)
+        after = reset.state_dict()
+        assert torch.equal(observation[~mask], last[~mask])
+        assert not (observation[mask] == last[mask]).all(dim=1).any()
+        assert reset.episode_steps[mask].tolist() == [0, 0]
+
+        def check(name: str, first: Any, second: Any) -> None:  # noqa: ANN401
+            if isinstance(first, dict):
+                for key in first:
+                    check(f"{name}.{key}", first[key], second[key])
+            elif isinstance(first, Tensor) and first.shape[:1] == (4,):
+                assert torch.equal(first[~mask], second[~mask]), name
+
+        check("state", before, after)
+        assert after["began"].tolist() == (before["began"] | mask).tolist()

@@ -1,6 +1,7 @@
 """Bad input ends with one line on stderr and exit code 2, before anything is written."""
 
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.checkpoint.sb3_zip import write_zip
 from ppo.policy import PolicyConfig, RecurrentActorCritic
-from tests.end_to_end.command import assert_one_line_error, run_program
+from tests.end_to_end.command import assert_one_line_error, command_line, run_program
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,32 @@ def test_log_folder_without_write_permission(tmp_path: Path) -> None:
 def test_log_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     assert_one_line_error(run_program("train.py", "--preset", "smoke", cwd=tmp_path), "logs", "--log-dir")
+
+
+def test_a_model_beside_statistics_of_observations(tmp_path: Path) -> None:
+    write_zip(tmp_path / "model.zip", small_model(observation_dim=40, action_dim=9))
+    (tmp_path / "vecnormalize.pkl").touch()
+    (tmp_path / "logs").write_text("a file, so that no training begins")
+    result = run_program("train.py", "--preset", "smoke", "--load-model", "model.zip", cwd=tmp_path)
+    warning, error = result.stderr.splitlines()
+    assert warning.startswith("warning: model.zip: beside it lies vecnormalize.pkl")
+    assert "logs" in error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX limits")
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    words = ["sh", "-c", 'ulimit -f 1 && exec "$@"', "sh", *command_line("train.py", "--preset", "smoke")]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert_one_line_error(result, "config.yaml: File too large", "--log-dir")
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_a_run_of_another_name_is_pointed_at(tmp_path: Path) -> None:
+    for name in ("walk", "-x"):
+        (tmp_path / "logs" / name).mkdir(parents=True)
+        write_zip(tmp_path / "logs" / name / "model_final.zip", small_model(observation_dim=40, action_dim=9))
+    result = run_program("train.py", "--continue-training", cwd=tmp_path)
+    assert_one_line_error(result, "no run called biped-walking-sb3-recurrentppo", "--exp-name", "walk", "-x")
 
 
 def small_model(observation_dim: int, action_dim: int) -> Sb3Model:

@@ -179,7 +179,14 @@ class ExchangeTests:
             ("amsgrad", "Adam"),
             ("sde", "use_sde"),
             ("discrete", "not a Box"),
-            ("feedforward", "not sb3_contrib's own LSTM policy"),
+            (
+                "ppo",
+                r"it is a model of PPO \(stable_baselines3.common.policies.ActorCriticPolicy\), not of RecurrentPPO",
+            ),
+            ("a2c", r"it is a model of A2C \(stable_baselines3.common.policies.ActorCriticPolicy\)"),
+            ("sac", r"it is a model of SAC \(stable_baselines3.sac.policies.SACPolicy\)"),
+            ("td3", r"it is a model of TD3 or DDPG \(stable_baselines3.td3.policies.TD3Policy\)"),
+            ("dqn", r"it is a model of DQN \(stable_baselines3.dqn.policies.DQNPolicy\)"),
             ("features", "'features_extractor_class', which is not supported"),
             ("two_features", "do not share their features extractor"),
         ],
@@ -187,6 +194,11 @@ class ExchangeTests:
     def test_what_cannot_be_represented_is_refused(self, exchanged: Path, name: str, reason: str) -> None:
         with pytest.raises(CheckpointError, match=reason):
             read_zip(exchanged / f"foreign_{name}.zip")
+
+    def test_inspect_names_the_algorithm(self, exchanged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["inspect", str(exchanged / "foreign_sac.zip")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "it is a model of SAC (stable_baselines3.sac.policies.SACPolicy), not of RecurrentPPO" in line
 
     def test_truncated_genuine_files_are_refused(self, exchanged: Path, tmp_path: Path) -> None:
         content = (exchanged / "genuine_tanh.zip").read_bytes()

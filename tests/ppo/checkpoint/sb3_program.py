@@ -139,6 +139,8 @@ GENUINE: dict[str, Callable[[], Any]] = {
 }
 """Models whose every part is supported."""
 
+DISCRETE = TinyEnv(gymnasium.spaces.Discrete(3))
+
 NOT_OURS: dict[str, Callable[[], Any]] = {
     "activation": lambda: _make(0, policy_kwargs=_kwargs(activation_fn=nn.LeakyReLU)),
     "lstm_kwargs": lambda: _make(0, policy_kwargs=_kwargs(n_lstm_layers=2, lstm_kwargs={"dropout": 0.1})),
@@ -147,7 +149,11 @@ NOT_OURS: dict[str, Callable[[], Any]] = {
     "sde": lambda: _make(0, use_sde=True, policy_kwargs=_kwargs()),
     "discrete": lambda: _make(0, action_space=gymnasium.spaces.Discrete(3), policy_kwargs=_kwargs()),
     "features": lambda: _make(0, policy_kwargs=_kwargs(features_extractor_class=Extractor)),
-    "feedforward": lambda: stable_baselines3.PPO("MlpPolicy", TinyEnv(), device="cpu"),
+    "ppo": lambda: stable_baselines3.PPO("MlpPolicy", TinyEnv(), device="cpu"),
+    "a2c": lambda: stable_baselines3.A2C("MlpPolicy", TinyEnv(), device="cpu"),
+    "sac": lambda: stable_baselines3.SAC("MlpPolicy", TinyEnv(), buffer_size=10, device="cpu"),
+    "td3": lambda: stable_baselines3.TD3("MlpPolicy", TinyEnv(), buffer_size=10, device="cpu"),
+    "dqn": lambda: stable_baselines3.DQN("MlpPolicy", DISCRETE, buffer_size=10, device="cpu"),
 }
 """Models that hold something which an LSTM policy here does not have."""
 

@@ -52,14 +52,24 @@ def test_failing_fsync_is_reported_and_cleaned_up(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), atomic_write(tmp_path / "a.bin") as file:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "a.bin") as file:
         file.write(b"x")
+    assert caught.value.filename == str(tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "missing" / "a.bin"):
+    path = tmp_path / "missing" / "a.bin"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         pass
+    assert caught.value.filename == str(path)
+
+
+def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught, atomic_write(tmp_path / "file" / "a.bin"):
+        pass
+    assert caught.value.filename == str(tmp_path / "file" / "a.bin")
 
 
 def test_name_of_the_greatest_length_is_written(tmp_path: Path) -> None:
@@ -67,6 +77,33 @@ def test_name_of_the_greatest_length_is_written(tmp_path: Path) -> None:
     with atomic_write(path) as file:
         file.write(b"x")
     assert path.read_bytes() == b"x"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "elsewhere" / "a.bin", tmp_path / "link.bin"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for content in (b"first", b"second"):
+        with atomic_write(link) as file:
+            file.write(content)
+        assert link.is_symlink()
+        assert target.read_bytes() == content
+    assert [path.name for path in target.parent.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+def test_a_pipe_is_written_through_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with atomic_write(pipe) as file:
+            file.write(b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes")

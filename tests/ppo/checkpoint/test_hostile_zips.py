@@ -214,7 +214,14 @@ def test_hostile_json_is_refused(path: Path, data: bytes, reason: str) -> None:
     ("key", "value", "reason"),
     [
         ("policy_class", "MlpLstmPolicy", "policy_class is missing"),
-        ("policy_class", {"__module__": "__main__"}, "not sb3_contrib's own"),
+        ("policy_class", {"__module__": "__main__"}, "its policy is __main__, not sb3_contrib's own"),
+        (
+            "policy_class",
+            {"__module__": "mine", "__init__": "<function Net.__init__ at 0x0>"},
+            "its policy is mine.Net, not sb3_contrib's own",
+        ),
+        ("policy_class", {"__module__": "a\x1b[1m" + "b" * 500}, "its policy is not sb3_contrib's own"),
+        ("policy_class", {"__module__": ["list"]}, "its policy is not sb3_contrib's own"),
         ("use_sde", True, "use_sde"),
         ("policy_kwargs", None, "not an object"),
         ("policy_kwargs", {"activation_fn": "<class 'torch.nn.modules.activation.GELU'>"}, "none of ELU"),

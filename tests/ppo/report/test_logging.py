@@ -108,11 +108,11 @@ def test_a_continued_run_replaces_what_was_logged_beyond_its_checkpoint(tmp_path
     for step, value in ((100, 1.0), (200, 2.0), (300, 3.0)):
         interrupted.log({"time/fps": value}, step)
     interrupted.close()
-    continued = MetricsLogger(tmp_path, wandb=None, config={}, warn=fail_on_warning)
-    continued.log({"time/fps": 20.0}, 200)
-    continued.log({"time/fps": 25.0}, 250)
+    continued = MetricsLogger(tmp_path, wandb=None, config={}, warn=fail_on_warning, continued_from=200)
+    assert read_scalars(tmp_path) == {"time/fps": [(100, 1.0), (200, 2.0)]}
+    continued.log({"time/fps": 25.0}, 290)
     continued.close()
-    assert read_scalars(tmp_path) == {"time/fps": [(100, 1.0), (200, 20.0), (250, 25.0)]}
+    assert read_scalars(tmp_path) == {"time/fps": [(100, 1.0), (200, 2.0), (290, 25.0)]}
 
 
 def test_an_unwritable_run_folder_warns_once_and_training_goes_on(tmp_path: Path) -> None:
@@ -245,6 +245,8 @@ def test_wandb_gets_configuration_metrics_and_checkpoints(tmp_path: Path, monkey
                 "project": "walking",
                 "entity": "lab",
                 "name": "first",
+                "id": None,
+                "resume": None,
                 "config": {"num_envs": 8},
                 "dir": str(tmp_path),
                 "settings": {"console": "off", "silent": True},
@@ -275,6 +277,53 @@ def test_a_failure_of_wandb_warns_once_and_leaves_tensorboard_alone(
     assert warnings == [f"Weights & Biases logging stops: {failing} failed"]
     assert logger.wandb_url is None
     assert read_scalars(tmp_path) == {"time/fps": [(1, 1.0), (2, 2.0)]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("abc", {"id": "abc", "resume": "allow"}),
+        ("../x y", {"id": None, "resume": None}),
+        ("", {"id": None, "resume": None}),
+    ],
+)
+def test_a_continued_run_is_the_same_run_of_wandb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, expected: dict[str, str | None]
+) -> None:
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    for continued_from in (None, 96):
+        fake = FakeWandb()
+        monkeypatch.setitem(sys.modules, "wandb", fake)
+        arguments: dict[str, Any] = {"wandb": WandbConfig(), "config": {}, "warn": fail_on_warning}
+        MetricsLogger(tmp_path, **arguments, continued_from=continued_from).close()
+        given = fake.calls[0][1]
+        assert {name: given[name] for name in ("id", "resume")} == (
+            expected if continued_from is not None else {"id": None, "resume": None}
+        )
+        assert (tmp_path / "wandb-run-id.txt").read_text() == "abc"
+        (tmp_path / "wandb-run-id.txt").write_text(stored)
+
+
+def test_wandb_offline_goes_on_with_the_run_that_is_continued(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    code = """
+import sys
+from pathlib import Path
+from ppo.report.logging import MetricsLogger, WandbConfig
+for continued_from in (None, 96, None):
+    arguments = {"wandb": WandbConfig(), "config": {"from": continued_from}, "warn": print}
+    logger = MetricsLogger(Path(sys.argv[1]), **arguments, continued_from=continued_from)
+    logger.log({"rollout/ep_rew_mean": 1.5}, 192)
+    logger.close()
+    print((Path(sys.argv[1]) / "wandb-run-id.txt").read_text())
+"""
+    folders = {name: str(tmp_path / name) for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "HOME")}
+    result = run_python(code, str(tmp_path / "run"), WANDB_MODE="offline", WANDB_SILENT="", WANDB_RUN_ID="", **folders)
+    assert (result.returncode, result.stderr) == (0, "")
+    first, continued, new = result.stdout.splitlines()
+    assert first == continued != new
+    records = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
+    assert sorted(path.stem for path in records) == sorted([f"run-{first}", f"run-{first}", f"run-{new}"])
 
 
 def test_wandb_offline_writes_a_run_to_the_run_folder_quietly(tmp_path: Path) -> None:
