@@ -40,6 +40,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import resolve_device
+from ppo.standard_output import printing
 
 if TYPE_CHECKING:
     from configs.experiment import Experiment
@@ -351,4 +352,5 @@ class RealTime:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printing():
+        sys.exit(main(sys.argv[1:]))

@@ -39,6 +39,7 @@ from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.report.provenance import describe_run
 from ppo.runtime import Precision, resolve_device
+from ppo.standard_output import printing
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
 EVALUATION_ROBOTS = 8
@@ -333,4 +334,5 @@ def cpu_cores() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printing():
+        sys.exit(main(sys.argv[1:]))
