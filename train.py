@@ -51,7 +51,10 @@ DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says; returns the exit code."""
-    rank = int(os.environ.get("RANK", "0"))
+    try:
+        rank = process_group.check_environment(os.environ)
+    except ValueError as error:
+        fail(str(error))
     experiment, folder, model = read_command_line(arguments)
     # Only the first process talks; the others' stream to nowhere stays open as long as they run.
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
