@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from rich.console import Console
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv, EnvConfig, check_robot
 from biped.examination.evaluation import (
     COMMANDS,
     Controller,
@@ -30,7 +30,7 @@ from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation
 from biped.simulators.mujoco import MujocoSimulation, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
-from configs.command_line import fail, parse, peek
+from configs.command_line import fail, flags_given, parse
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
             experiment = find_experiment(options, checkpoint)
+            check_robot(experiment.env, BIPED)
             if checkpoint is not None and options.agent == "trained":
                 check_sizes(checkpoint, experiment.env)
             if "mujoco" in options.simulators:
@@ -88,15 +89,32 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    early = peek(words, "--video", "--evaluate", "--simulator")
-    filmed = early["video"] is not None or early["evaluate"] is not None
-    default = PlayOptions(viewer=has_display() and not filmed and early["simulator"] in (None, "genesis"))
+    names = ("checkpoint", "exp_name", "log_dir", "video", "evaluate", "simulator")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
+    for name in ("exp_name", "log_dir"):
+        if name in given and given.get("checkpoint") is not None:
+            fail(
+                f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
+            )
+    filmed = given.get("video") is not None or given.get("evaluate", False)
+    default = PlayOptions(viewer=has_display() and not filmed and given.get("simulator", "genesis") == "genesis")
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
         options.check()
     except ValueError as error:
         fail(str(error))
     return options
+
+
+UNLIKE_DEFAULT = PlayOptions(
+    checkpoint=Path("other"),
+    exp_name="other",
+    log_dir=Path("other"),
+    video=Path("other"),
+    evaluate=True,
+    simulator="mujoco",
+)
+"""Differs from the default in all that must be known before the other flags are read."""
 
 
 def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
@@ -109,20 +127,21 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     """
     if options.checkpoint is not None:
         return Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+    named = (options.exp_name, options.log_dir) != (PlayOptions.exp_name, PlayOptions.log_dir)
     try:
-        folder = newest_run_folder(options.log_dir, options.exp_name)
         # Imported here because it takes seconds, and bad input shall be answered at once.
-        from configs.experiment import CHECKPOINT_PREFIX
+        from configs.experiment import CHECKPOINT_PREFIX, stored_name
 
+        folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
         return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
     except CheckpointError:
         message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
     except ValueError as error:
         message = str(error)
-        if options.exp_name == PlayOptions.exp_name:
+        if not named:
             print(f"no run of yours in {options.log_dir} yet; this is the policy that comes with the project")
             return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
-    if options.agent == "trained":
+    if named or options.agent == "trained":
         raise ValueError(message)
     return None
 
