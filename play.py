@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from rich.console import Console
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv, EnvConfig, check_robot
 from biped.examination.criteria import DISTURBED_CRITERIA, WalkingCriteria
 from biped.examination.evaluation import (
     COMMANDS,
@@ -31,7 +31,7 @@ from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation
 from biped.simulators.mujoco import MujocoSimulation, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
-from configs.command_line import fail, parse, peek, print_any_name
+from configs.command_line import fail, flags_given, parse
 from configs.next_command import command
 from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
@@ -43,6 +43,7 @@ from ppo.checkpoint.sb3_zip import read_zip
 from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import derive_seed, resolve_device
+from ppo.standard_output import printing
 
 if TYPE_CHECKING:
     from configs.experiment import Experiment
@@ -63,13 +64,13 @@ class Checkpoint(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Play as the command line says; returns the exit code."""
-    print_any_name()
     try:
         options = read_command_line(arguments)
         try:
             device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
             experiment = find_experiment(options, checkpoint)
+            check_robot(experiment.env, BIPED)
             if checkpoint is not None and options.agent == "trained":
                 check_sizes(checkpoint, experiment.env)
             if "mujoco" in options.simulators:
@@ -91,15 +92,32 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    early = peek(words, "--video", "--evaluate", "--simulator")
-    filmed = early["video"] is not None or early["evaluate"] is not None
-    default = PlayOptions(viewer=has_display() and not filmed and early["simulator"] in (None, "genesis"))
+    names = ("checkpoint", "exp_name", "log_dir", "video", "evaluate", "simulator")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
+    for name in ("exp_name", "log_dir"):
+        if name in given and given.get("checkpoint") is not None:
+            fail(
+                f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
+            )
+    filmed = given.get("video") is not None or given.get("evaluate", False)
+    default = PlayOptions(viewer=has_display() and not filmed and given.get("simulator", "genesis") == "genesis")
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
         options.check()
     except ValueError as error:
         fail(str(error))
     return options
+
+
+UNLIKE_DEFAULT = PlayOptions(
+    checkpoint=Path("other"),
+    exp_name="other",
+    log_dir=Path("other"),
+    video=Path("other"),
+    evaluate=True,
+    simulator="mujoco",
+)
+"""Differs from the default in all that must be known before the other flags are read."""
 
 
 def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
@@ -111,25 +129,26 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
         ValueError: the file or a run cannot be found or read.
     """
     if options.checkpoint is not None:
-        named = Checkpoint(options.checkpoint, read_zip(options.checkpoint))
-        warning = warn_of_normalization(named.path, named.model) if options.agent == "trained" else None
+        chosen = Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        warning = warn_of_normalization(chosen.path, chosen.model) if options.agent == "trained" else None
         if warning is not None:
             print(warning, file=sys.stderr)
-        return named
+        return chosen
+    named = (options.exp_name, options.log_dir) != (PlayOptions.exp_name, PlayOptions.log_dir)
     try:
-        folder = newest_run_folder(options.log_dir, options.exp_name)
         # Imported here because it takes seconds, and bad input shall be answered at once.
-        from configs.experiment import CHECKPOINT_PREFIX
+        from configs.experiment import CHECKPOINT_PREFIX, stored_name
 
+        folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
         return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
     except CheckpointError:
         message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
     except ValueError as error:
         message = str(error)
-        if options.exp_name == PlayOptions.exp_name:
+        if not named:
             print(explain_shipped_policy(options.log_dir))
             return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
-    if options.agent == "trained":
+    if named or options.agent == "trained":
         raise ValueError(message)
     return None
 
@@ -375,4 +394,5 @@ class RealTime:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printing():
+        sys.exit(main(sys.argv[1:]))

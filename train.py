@@ -17,13 +17,14 @@ import torch
 import yaml
 
 from biped.env import BipedEnv
+from biped.env import check_robot as check_task
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
 from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
-from configs.command_line import fail, parse, peek, print_any_name
-from configs.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, to_plain
+from configs.command_line import asks_for_help, explain, fail, flags_given, parse
+from configs.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, stored_name, to_plain
 from configs.next_command import command
 from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
@@ -43,6 +44,7 @@ from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, WandbConfig, next_run_folder, require_wandb
 from ppo.report.provenance import describe_run
 from ppo.runtime import Precision, derive_seed, resolve_device
+from ppo.standard_output import printing
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 
 ROBOT_FLAGS = ("--env.", "--simulation.", "--seed", "--num-envs", "--processes")
@@ -56,8 +58,10 @@ DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says; returns the exit code."""
-    print_any_name()
-    rank = int(os.environ.get("RANK", "0"))
+    try:
+        rank = process_group.check_environment(os.environ)
+    except ValueError as error:
+        fail(str(error))
     experiment, folder, model = read_command_line(arguments)
     # Only the first process talks; the others' stream to nowhere stays open as long as they run.
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
@@ -68,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
         check_division(experiment, count)
+        check_task(experiment.env, BIPED)
         check_robot(experiment, model)
         if experiment.wandb:
             require_wandb()
@@ -90,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
                 console.message(f"Weights & Biases: {logger.wandb_url}")
             console.message(f"{'continuing' if continued else 'training'} in {folder}")
     except ValueError as error:
-        fail(str(error))
+        fail(explain(Experiment, error))
     except OSError as error:
         if folder is not None and not experiment.continue_training:
             discard_run_folder(folder)
@@ -121,33 +126,109 @@ def main(arguments: Sequence[str]) -> int:
 
 def read_command_line(arguments: Sequence[str]) -> tuple[Experiment, Path | None, Sb3Model | None]:
     """The experiment, and the run folder and the model to continue from, if any."""
-    early = peek(arguments, "--preset", "--continue-training", "--exp-name/-e", "--log-dir")
-    preset = early["preset"] or "default"
-    if preset not in PRESETS:
-        fail(f"--preset {preset} is unknown; choose one of {', '.join(PRESETS)}")
-    default, folder, model = PRESETS[preset], None, None
-    if early["continue_training"] is not None:
+    given = flags_given(
+        Experiment,
+        (PRESETS["default"], UNLIKE_DEFAULT),
+        arguments,
+        *("preset", "continue_training", "load_model", "exp_name", "log_dir", "adaptive_lr", "ppo.lr.schedule"),
+        "processes",
+    )
+    default, folder, model = PRESETS[given.get("preset", "default")], None, None
+    if given.get("continue_training") and not asks_for_help(arguments):
+        if given.get("load_model") is not None:
+            fail("--continue-training goes on from a run's own newest model, --load-model from another; leave out one")
+        default, folder, model = find_run(given, default)
+    elif given.get("load_model") is not None:
         try:
-            folder = newest_run_folder(Path(early["log_dir"] or default.log_dir), early["exp_name"] or default.exp_name)
-            _, model = newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr))
-            if model.native and "config" in model.native:
-                default = from_plain(model.native["config"])
-        except ValueError as error:
-            fail(f"--continue-training: {error}")
-    experiment = parse(Experiment, default, arguments, program="train.py", description=DESCRIPTION).resolved()
-    if experiment.load_model is not None and folder is None:
-        try:
-            model = read_zip(experiment.load_model)
+            model = read_zip(given["load_model"])
         except CheckpointError as error:
             fail(f"--load-model: {error}")
     if model is not None:
-        experiment = dataclasses.replace(experiment, policy=model.policy)
+        default = dataclasses.replace(default, policy=model.policy)
+    default = dataclasses.replace(default, adaptive_lr=default.ppo.lr.schedule == "adaptive")
+    if given.get("adaptive_lr") is False and default.adaptive_lr:
+        # Before parsing, because the adaptive schedule limits the learning rate that may be asked for.
+        default = default.with_schedule("constant")
+    experiment = parse(Experiment, default, arguments, program="train.py", description=DESCRIPTION)
+    check_reading(experiment, default, given)
+    if process_group.launched_by_torchrun() and given.get("processes", "auto") != "auto":
+        count = int(os.environ["WORLD_SIZE"])
+        if given["processes"] != count:
+            fail(f"--processes {given['processes']}: torchrun has started {count}; leave the flag out")
+    if model is not None:
+        check_network(experiment, model)
         if model.num_timesteps >= experiment.total_timesteps:
             fail(
                 f"the model has already been trained for {model.num_timesteps} steps; "
                 f"give a larger --total-timesteps than {experiment.total_timesteps}"
             )
-    return experiment, folder, model
+    if folder is not None:
+        # The folder may be called otherwise, by a number or by hand, and the run keeps its name.
+        experiment = dataclasses.replace(experiment, exp_name=default.exp_name)
+    return with_shorthand(experiment, given), folder, model
+
+
+UNLIKE_DEFAULT = dataclasses.replace(
+    PRESETS["default"].with_schedule("adaptive"),
+    preset="smoke",
+    continue_training=True,
+    load_model=Path("other"),
+    exp_name="other",
+    log_dir=Path("other"),
+    processes="auto",
+)
+"""Differs from the default in all that must be known before the other flags are read."""
+
+
+def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, Path, Sb3Model]:
+    """What `--continue-training` goes on with: the run's configuration, folder and newest model."""
+    name, log_dir = given.get("exp_name", preset.exp_name), given.get("log_dir", preset.log_dir)
+    try:
+        folder = newest_run_folder(log_dir, name, stored_name)
+        _, model = newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr))
+        if model.native and "config" in model.native:
+            stored = from_plain(model.native["config"])
+            if given.get("preset", stored.preset) != stored.preset:
+                fail(
+                    f"--preset {given['preset']}: the run in {folder} was started with --preset {stored.preset}; leave "
+                    "the flag out, or start a new run with --load-model"
+                )
+        else:
+            stored = dataclasses.replace(preset, exp_name=name)
+    except ValueError as error:
+        fail(f"--continue-training: {error}")
+    return dataclasses.replace(stored, log_dir=log_dir, continue_training=True), folder, model
+
+
+def check_reading(experiment: Experiment, default: Experiment, given: Mapping[str, Any]) -> None:
+    """Check that the flags which were read ahead were read as the parser read them in the end."""
+    for name in ("preset", "continue_training", "load_model", "exp_name", "log_dir"):
+        if getattr(experiment, name) != given.get(name, getattr(default, name)):
+            flag = f"--{name.replace('_', '-')}"
+            fail(f"{flag} cannot be told apart from the value of another flag; write {flag}=VALUE and put it first")
+
+
+def check_network(experiment: Experiment, model: Sb3Model) -> None:
+    """Check that no flag asks for another network than the model's."""
+    for field in dataclasses.fields(model.policy):
+        wanted, present = (to_plain(getattr(policy, field.name)) for policy in (experiment.policy, model.policy))
+        if wanted != present:
+            shown = [" ".join(map(str, value)) if isinstance(value, list) else value for value in (wanted, present)]
+            fail(
+                f"--policy.{field.name.replace('_', '-')} {shown[0]}: the network comes with the model, which has "
+                f"{shown[1] or 'none'}; leave the flag out"
+            )
+
+
+def with_shorthand(experiment: Experiment, given: Mapping[str, Any]) -> Experiment:
+    """Carry `--adaptive-lr` and `--no-adaptive-lr` into the schedule of the learning rate."""
+    asked, schedule = given.get("adaptive_lr"), given.get("ppo.lr.schedule")
+    if asked is not None and schedule is not None and asked != (schedule == "adaptive"):
+        fail(f"--{'' if asked else 'no-'}adaptive-lr contradicts --ppo.lr.schedule {schedule}; leave out one of them")
+    try:
+        return experiment.with_schedule("adaptive" if asked else experiment.ppo.lr.schedule)
+    except ValueError as error:
+        fail(explain(Experiment, error))
 
 
 def resolve_processes(experiment: Experiment, device: torch.device) -> int:
@@ -256,7 +337,10 @@ def run(
     console.close()
     if processes.rank == 0:
         action = "interrupted; continue with: " if number else "done; see it walk with: "
-        print(action + next_command(experiment, interrupted=number is not None), flush=True)
+        print(
+            action + next_command(named_as_found(experiment, checkpoints.folder), interrupted=number is not None),
+            flush=True,
+        )
     return 128 + number if number else 0
 
 
@@ -392,6 +476,15 @@ def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:
     return WandbConfig(experiment.wandb_project, experiment.wandb_entity, experiment.wandb_run_name or folder.name)
 
 
+def named_as_found(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment under the name by which this folder is found again, where its own leads to another one."""
+    try:
+        found = newest_run_folder(experiment.log_dir, experiment.exp_name, stored_name) == folder
+    except ValueError:
+        found = False
+    return experiment if found else dataclasses.replace(experiment, exp_name=folder.name)
+
+
 def next_command(experiment: Experiment, *, interrupted: bool) -> str:
     """What to type next: resume, or see the result."""
     defaults = Experiment()
@@ -411,4 +504,5 @@ def cpu_cores() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printing():
+        sys.exit(main(sys.argv[1:]))

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from biped.robots.base_mass import base_mass
+from biped.robots.robot import Robot
 from biped.simulators.interface import Simulator
 from biped.simulators.state import State
 from biped.task.actuators import ActuatorConfig, Actuators
@@ -22,6 +24,7 @@ from biped.task.reset import InitialPoses, ResetConfig
 from biped.task.rewards import RewardConfig, RewardInputs, Rewards
 from biped.task.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
 from ppo.env import Step
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class EnvConfig:
     """What differs from robot to robot."""
     reset: ResetConfig = field(default_factory=ResetConfig)
     """Where episodes begin."""
-    episode_length_s: float = 90.0
+    episode_length_s: Annotated[float, Range(0.0, 1e9, open=True)] = 90.0
     """s until an episode times out."""
     mirror_left_stance: bool = False
     """While the clock asks the left foot to carry, show the policy the robot's mirror image and mirror its actions
@@ -56,8 +59,26 @@ class EnvConfig:
     rollouts instead of hitting all robots at once."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.mirror_left_stance and self.gait.left_offset != 0.5:
-            raise ValueError(f"env.mirror_left_stance: needs gait.left_offset 0.5, got {self.gait.left_offset}")
+            problem = f"needs gait.left_offset 0.5, got {self.gait.left_offset}"
+            raise ConfigurationError(type(self), "mirror_left_stance", problem)
+
+
+def check_robot(config: EnvConfig, robot: Robot) -> None:
+    """Check that the robot can do the task.
+
+    Raises:
+        ConfigurationError: it lacks a joint, or would weigh nothing.
+    """
+    unknown = [name for name in config.harmonic_motion.joints if name not in robot.joint_names]
+    if unknown:
+        problem = f"must be among {', '.join(robot.joint_names)}, not {', '.join(unknown)}"
+        raise ConfigurationError(HarmonicMotionConfig, "joints", problem)
+    added_mass = config.randomization.added_mass
+    if added_mass is not None and added_mass[0] <= -base_mass(robot):
+        problem = f"must be above {-base_mass(robot):g}, the base's own mass, not {added_mass[0]:g}"
+        raise ConfigurationError(RandomizationConfig, "added_mass", problem)
 
 
 def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
@@ -77,6 +98,7 @@ class BipedEnv:
     def __init__(self, simulator: Simulator, config: EnvConfig, *, seed: int) -> None:
         """Set up the task for the robots of `simulator`, with random numbers from `seed` on."""
         robot, num_envs, device = simulator.robot, simulator.num_envs, simulator.device
+        check_robot(config, robot)
         self.config = config
         self.simulator = simulator
         self.num_envs = num_envs

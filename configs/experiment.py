@@ -1,6 +1,7 @@
 """Everything that one training run is made of: the flags of `train.py` and the configurations of the parts."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,15 +9,23 @@ from typing import Annotated, Any, Literal
 
 import dacite
 import tyro
+import yaml
 
 from biped.env import EnvConfig
 from biped.simulators.genesis import SimulationConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import PrecisionName
 from ppo.update import PPOConfig
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 CHECKPOINT_PREFIX = "biped_model"
 """Periodic checkpoints are called `<prefix>_<steps>_steps.zip`."""
+LONGEST_NAME = 250
+"""Bytes of a run's name, so that a number still fits behind it in the name of its folder."""
+STEPS = Range(1, 10**15)
+"""Of control steps."""
+SEEDS = Range(0, 2**63 - 1)
+"""What random number generators and checkpoints take."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +34,9 @@ class Experiment:
 
     exp_name: Annotated[str, tyro.conf.arg(aliases=["-e"])] = "biped-walking-sb3-recurrentppo"
     """Name of the run and of its folder in the log folder."""
-    num_envs: Annotated[int, tyro.conf.arg(aliases=["-B"])] = 1024
+    num_envs: Annotated[int, tyro.conf.arg(aliases=["-B"]), Range(1, 10_000_000)] = 1024
     """Robots simulated in parallel, over all processes."""
-    total_timesteps: int = 200_000_000
+    total_timesteps: Annotated[int, STEPS] = 200_000_000
     """Control steps to train for, over all robots."""
     load_model: Path | None = None
     """Start from the weights, optimiser and step count of this SB3 zip."""
@@ -47,19 +56,19 @@ class Experiment:
     """Values that the other flags start from."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:<index>."""
-    seed: int = 1
+    seed: Annotated[int, SEEDS] = 1
     """Seed of weights, robots, exploration and minibatches."""
     precision: PrecisionName = "auto"
     """Arithmetic of the network: fp32, tf32, bf16; auto is tf32 on CUDA and fp32 on a CPU."""
-    save_freq: int = 500_000
+    save_freq: Annotated[int, STEPS] = 500_000
     """Control steps between two checkpoints."""
-    keep_checkpoints: int | None = None
+    keep_checkpoints: Annotated[int | None, Range(1, 10**9)] = None
     """Number of periodic checkpoints to keep; all of them if not given."""
-    eval_freq: int | None = None
+    eval_freq: Annotated[int | None, STEPS] = None
     """Control steps between two examinations as in `play.py --evaluate`, keeping the best model; none if not given."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
-    processes: int | Literal["auto"] = 1
+    processes: Annotated[int | Literal["auto"], Range(1, 1024)] = 1
     """Processes that share the robots and train together; auto is one per CPU core, or one per GPU."""
     verbose: bool = False
     """Show what the simulator prints."""
@@ -73,20 +82,34 @@ class Experiment:
     """Physics."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "total_timesteps", "save_freq", "eval_freq", "keep_checkpoints", "processes"):
-            value = getattr(self, name)
-            if isinstance(value, int) and value < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        if not self.exp_name or "/" in self.exp_name or self.exp_name in (".", ".."):
-            raise ValueError(f"--exp-name {self.exp_name!r} cannot name a folder; use letters, digits, - and _")
+        check_ranges(self)
+        check_folder_name(type(self), "exp_name", self.exp_name)
+        if self.wandb and not (0 < len(self.wandb_project) <= 128 and set(self.wandb_project).isdisjoint("/\\#?%:")):
+            problem = f"must have 1 to 128 letters and none of / \\ # ? % :, not {self.wandb_project!r}"
+            raise ConfigurationError(type(self), "wandb_project", problem)
 
-    def resolved(self) -> "Experiment":
-        """The same experiment with its shorthand flags carried into the configurations of the parts."""
-        if not self.adaptive_lr:
-            return self
-        return dataclasses.replace(
-            self, ppo=dataclasses.replace(self.ppo, lr=dataclasses.replace(self.ppo.lr, schedule="adaptive"))
-        )
+    def with_schedule(self, schedule: Literal["constant", "linear", "adaptive"]) -> "Experiment":
+        """The same experiment with another schedule of the learning rate, and the shorthand flag in line with it.
+
+        Raises:
+            ConfigurationError: the learning rate does not go together with the schedule.
+        """
+        ppo = dataclasses.replace(self.ppo, lr=dataclasses.replace(self.ppo.lr, schedule=schedule))
+        return dataclasses.replace(self, ppo=ppo, adaptive_lr=schedule == "adaptive")
+
+
+def check_folder_name(owner: type, field: str, name: str) -> None:
+    """Check that a run can have this name and its folder too.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    # Control characters, and what is no text at all.
+    hidden = any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    if hidden or "/" in name or name in ("", ".", "..") or len(name.encode()) > LONGEST_NAME:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:20]}..."
+        problem = f"{shown!r} cannot name a folder; use up to {LONGEST_NAME} letters, digits, - and _"
+        raise ConfigurationError(owner, field, problem)
 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - the tree holds anything YAML can hold
@@ -125,5 +148,14 @@ def from_plain(data: Mapping[str, Any]) -> Experiment:
     """
     try:
         return dacite.from_dict(Experiment, dict(data), dacite.Config(cast=[tuple, Path], strict=True))
-    except (dacite.DaciteError, TypeError) as error:
+    except (dacite.DaciteError, TypeError, ConfigurationError) as error:
         raise ValueError(f"the stored configuration does not fit this version: {error}") from None
+
+
+def stored_name(folder: Path) -> str | None:
+    """The name that the run in this folder was started with; None where its `config.yaml` does not say."""
+    try:
+        name = yaml.safe_load((folder / "config.yaml").read_text())["experiment"]["exp_name"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    return name if isinstance(name, str) else None

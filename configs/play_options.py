@@ -1,6 +1,5 @@
 """The flags of `play.py`."""
 
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from ppo.value_ranges import Range, check_ranges
 
 WARMUP_S = 2.0
 """s at the start of an evaluation that are not counted, because the robots pick up speed."""
@@ -33,16 +34,18 @@ class PlayOptions:
     simulator: Literal["genesis", "mujoco", "both"] = "genesis"
     """Engine to play in. mujoco checks the policy where it was not trained, on the CPU, without a viewer. both, with
     --evaluate, does so in one after the other and compares."""
-    command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ")] = None
+    command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ"), Range(-1000.0, 1000.0)] = (
+        None
+    )
     """Fixed command: forward and leftward velocity in m/s, yaw rate in rad/s. If not given, commands are drawn as in
     training; with --evaluate a list of them is tried."""
-    episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    episodes: Annotated[int | None, tyro.conf.arg(metavar="INT"), Range(1, 10**9)] = None
     """Episodes per robot. If not given, 1, or with a viewer until its window is closed."""
-    seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT"), Range(0.1, 1e6)] = None
     """Longest duration of an episode in s; 20 if not given, 10 with --evaluate."""
-    num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=["-B"])] = None
+    num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=["-B"]), Range(1, 10_000_000)] = None
     """Robots; 1 if not given. With --evaluate the robots per command, 64 if not given."""
-    seed: int = 1
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 1
     """Seed of everything random."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:<index>. MuJoCo always runs on the CPU."""
@@ -63,6 +66,9 @@ class PlayOptions:
     verbose: bool = False
     """Show what the simulator prints."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
     @property
     def simulators(self) -> tuple[str, ...]:
         """Names of the engines to play in."""
@@ -74,19 +80,11 @@ class PlayOptions:
         return self.seconds if self.seconds is not None else 10.0 if self.evaluate else 20.0
 
     def check(self) -> None:
-        """Check the values, that the flags go together and that the files can be written.
+        """Check that the flags go together and that the files can be written.
 
         Raises:
             ValueError: something is wrong; the message names the flag.
         """
-        for name in ("episodes", "num_envs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        if not 0.1 <= self.duration < math.inf:
-            raise ValueError(f"--seconds must be at least 0.1, not {self.seconds}")
-        if self.command is not None and not all(map(math.isfinite, self.command)):
-            raise ValueError(f"--command takes three finite numbers, not {' '.join(map(str, self.command))}")
         if self.simulator == "both" and not self.evaluate:
             raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
         if self.simulator == "mujoco" and self.viewer:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -11,34 +13,35 @@ class LearningRateConfig:
 
     schedule: Literal["constant", "linear", "adaptive"] = "constant"
     """Constant, linear to zero at the last step, or adaptive: follow the KL divergence of each update."""
-    target_kl: float = 0.015
+    target_kl: Annotated[float, Range(0.0, 1e12, open=True)] = 0.015
     """KL divergence per update that the adaptive schedule aims at, in nats."""
-    window: int = 5
+    window: Annotated[int, Range(1, 1_000_000)] = 5
     """Updates over which the KL divergence is averaged."""
-    high: float = 1.0
+    high: Annotated[float, Range(0.0, 1e6)] = 1.0
     """The rate falls when the averaged KL stays above `high * target_kl`."""
-    low: float = 0.8
+    low: Annotated[float, Range(0.0, 1e6)] = 0.8
     """The rate rises when the averaged KL stays below `low * target_kl`."""
-    patience_high: int = 5
+    patience_high: Annotated[int, Range(1, 1_000_000)] = 5
     """Updates in a row above the band before the rate falls."""
-    patience_low: int = 10
+    patience_low: Annotated[int, Range(1, 1_000_000)] = 10
     """Updates in a row below the band before the rate rises."""
-    factor: float = 0.8
+    factor: Annotated[float, Range(0.0, 1.0, open=True)] = 0.8
     """The rate is multiplied by this when it falls and divided by it when it rises."""
-    minimum: float = 1e-6
+    minimum: Annotated[float, Range(0.0, 10.0, open=True)] = 1e-6
     """Lowest adaptive rate."""
-    maximum: float = 3e-4
+    maximum: Annotated[float, Range(0.0, 10.0, open=True)] = 3e-4
     """Highest adaptive rate."""
-    cooldown_steps: int = 50_000
+    cooldown_steps: Annotated[int, Range(0, 10**15)] = 50_000
     """Control steps that must pass between two changes."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.factor < 1.0:
-            raise ValueError("learning rate: factor must lie between 0 and 1")
-        if min(self.window, self.patience_high, self.patience_low) < 1:
-            raise ValueError("learning rate: window and patience must be at least 1")
-        if self.target_kl <= 0.0 or not 0.0 < self.minimum <= self.maximum:
-            raise ValueError("learning rate: target_kl and minimum must be positive and minimum at most maximum")
+        check_ranges(self)
+        if self.factor == 1.0:
+            raise ConfigurationError(type(self), "factor", "must be below 1, not 1, to change the rate at all")
+        for low, high in (("minimum", "maximum"), ("low", "high")):
+            if getattr(self, low) > getattr(self, high):
+                problem = f"must be at most {high}, {getattr(self, high):g}, not {getattr(self, low):g}"
+                raise ConfigurationError(type(self), low, problem)
 
 
 class LearningRate:

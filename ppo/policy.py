@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,37 +19,39 @@ from torch import Tensor, nn
 from ppo.cpu.fused_mlp import run_mlp
 from ppo.normalization import ObservationNormalizer
 from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
+from ppo.value_ranges import Range, check_ranges
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+UNITS = Range(1, 1_000_000)
+"""Of a layer."""
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
     """Shape and start of the network."""
 
-    lstm_hidden_size: int = 512
+    lstm_hidden_size: Annotated[int, UNITS] = 512
     """Units per LSTM layer."""
-    n_lstm_layers: int = 2
+    n_lstm_layers: Annotated[int, Range(1, 1000)] = 2
     """Stacked LSTM layers."""
-    pi: tuple[int, ...] = (512, 256, 128)
+    pi: Annotated[tuple[int, ...], UNITS] = (512, 256, 128)
     """Widths of the actor's MLP, behind its LSTM."""
-    vf: tuple[int, ...] = (512, 256, 128)
+    vf: Annotated[tuple[int, ...], UNITS] = (512, 256, 128)
     """Widths of the critic's MLP."""
-    features: tuple[int, ...] = ()
+    features: Annotated[tuple[int, ...], UNITS] = ()
     """Widths of an MLP in front of the LSTMs, shared by actor and critic; 512 256 128 with pi and vf empty gives the
     order MLP, LSTM, heads."""
     activation: Literal["elu", "relu", "tanh"] = "elu"
     """Activation after every MLP layer."""
     critic: Literal["lstm", "shared", "linear"] = "lstm"
     """What feeds the critic's MLP: an LSTM of its own, the actor's LSTM (without gradient), or one linear layer."""
-    log_std_init: float = 0.0
+    log_std_init: Annotated[float, Range(-40.0, 40.0)] = 0.0
     """Start value of the logarithm of the action's standard deviation."""
 
     def __post_init__(self) -> None:
-        sizes = (self.lstm_hidden_size, self.n_lstm_layers, *self.pi, *self.vf, *self.features)
-        if min(sizes) < 1:
-            raise ValueError("policy: every layer needs at least one unit")
+        check_ranges(self)
 
 
 class RecurrentState(NamedTuple):

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -117,6 +117,38 @@ class Processes:
                 helper.wait(timeout=10.0)
             except subprocess.TimeoutExpired:
                 helper.kill()
+
+
+def check_environment(environment: Mapping[str, str]) -> int:
+    """Check what the environment says of this process's place in a group; returns its rank, 0 where it says nothing.
+
+    Raises:
+        ValueError: a variable is missing or makes no sense; the message names it.
+    """
+    remedy = "start all processes with torchrun, or unset RANK and WORLD_SIZE"
+    names = ("RANK", "WORLD_SIZE")
+    if not any(name in environment for name in names):
+        return 0
+    if not all(name in environment for name in names):
+        set_one, missing = names if "RANK" in environment else reversed(names)
+        raise ValueError(f"{set_one} is set in the environment and {missing} is not; {remedy}")
+    count = _environment_number(environment, "WORLD_SIZE", 1, 1_000_000, remedy)
+    rank = _environment_number(environment, "RANK", 0, count - 1, remedy)
+    if "LOCAL_RANK" in environment:
+        _environment_number(environment, "LOCAL_RANK", 0, count - 1, remedy)
+    if count > 1:
+        if not environment.get("MASTER_ADDR"):
+            raise ValueError(f"MASTER_ADDR is not set in the environment, which WORLD_SIZE={count} needs; {remedy}")
+        _environment_number(environment, "MASTER_PORT", 1, 65535, remedy)
+    return rank
+
+
+def _environment_number(environment: Mapping[str, str], name: str, low: int, high: int, remedy: str) -> int:
+    text = environment.get(name, "")
+    # No number of these is longer, and int() refuses to read those of thousands of digits.
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text!r}; {remedy}")
+    return int(text)
 
 
 def launched_by_torchrun() -> bool:

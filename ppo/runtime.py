@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device {name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
         raise ValueError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:<index>")
     if device.type == "cuda":
         if not torch.cuda.is_available():
@@ -69,6 +69,8 @@ class Precision:
             raise ValueError("--precision tf32 needs a CUDA device; use fp32")
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
             raise ValueError("--precision bf16 is not supported by this GPU; use tf32 or fp32")
+        if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+            raise ValueError("--precision bf16 is not supported by this CPU; use fp32")
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = name == "tf32"
         return cls(name, device.type)
@@ -78,6 +80,18 @@ class Precision:
         if self.name == "bf16":
             return torch.autocast(self.device_type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the LSTMs of this PyTorch build run in bfloat16 on this CPU; only trying tells."""
+    with torch.random.fork_rng(devices=[]):
+        lstm = torch.nn.LSTM(1, 1, device="cpu")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            lstm(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
 
 
 class Stopwatch:

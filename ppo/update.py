@@ -1,8 +1,10 @@
 """The PPO loss, and one optimisation over a rollout: epochs of minibatches of whole environments."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -14,64 +16,65 @@ from ppo.processes import Processes
 from ppo.recurrence import EpisodeStarts
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
+
+LIMIT = Range(0.0, 1e12, open=True)
+"""Of what may be so large that it limits nothing."""
 
 
 @dataclass(frozen=True)
 class PPOConfig:
     """Hyper-parameters of the algorithm."""
 
-    n_steps: int = 32
+    n_steps: Annotated[int, Range(1, 1_000_000)] = 32
     """Control steps per rollout and environment, `T`."""
-    n_minibatches: int = 4
+    n_minibatches: Annotated[int, Range(1, 1_000_000)] = 4
     """Minibatches per epoch; each is a set of whole environments."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, Range(1, 10**12)] = None
     """Samples per minibatch; if given it replaces `n_minibatches` and must be a multiple of `n_steps`."""
-    n_epochs: int = 10
+    n_epochs: Annotated[int, Range(1, 10_000)] = 10
     """Passes over each rollout."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Range(0.0, 10.0, open=True)] = 1e-4
     """Adam step size at the start."""
     lr: LearningRateConfig = field(default_factory=LearningRateConfig)
     """How the learning rate changes."""
-    gamma: float = 0.99
+    gamma: Annotated[float, Range(0.0, 1.0)] = 0.99
     """Discount per control step."""
-    gae_lambda: float = 0.95
+    gae_lambda: Annotated[float, Range(0.0, 1.0)] = 0.95
     """Decay of the advantage estimate."""
-    clip_range: float = 0.2
+    clip_range: Annotated[float, LIMIT] = 0.2
     """How far the probability ratio may leave 1 before its gradient is cut; narrower with replay."""
-    clip_range_vf: float | None = None
+    clip_range_vf: Annotated[float | None, LIMIT] = None
     """How far a value may move from its old prediction; None for no limit."""
-    ent_coef: float = 0.01
+    ent_coef: Annotated[float, Range(-1e6, 1e6)] = 0.01
     """Weight of the entropy bonus."""
-    vf_coef: float = 1.0
+    vf_coef: Annotated[float, Range(0.0, 1e6)] = 1.0
     """Weight of the value loss."""
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm."""
+    max_grad_norm: Annotated[float, Range(0.0, math.inf, open=True)] = 1.0
+    """Gradients are scaled down to this global norm; inf leaves them as they are."""
     normalize_advantage: bool = True
     """Give each minibatch's advantages mean 0 and standard deviation 1."""
     normalize_observation: bool = False
     """Give the network observations of mean 0 and standard deviation 1. Checkpoints take them as they are: both are
     folded into the first layer."""
-    target_kl: float | None = None
+    target_kl: Annotated[float | None, LIMIT] = None
     """Stop an update when the KL divergence exceeds 1.5 times this; None to never stop. Waits for the device."""
-    replay: int = 1
+    replay: Annotated[int, Range(1, 1000)] = 1
     """Rollouts that an update learns from, the newest included; more than 1 is Generalised PPO."""
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "n_minibatches", "n_epochs", "replay"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--ppo.{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl"):
-            value = getattr(self, name)
-            if value is not None and value <= 0.0:
-                raise ValueError(f"--ppo.{name.replace('_', '-')} must be positive, not {value}")
+        check_ranges(self)
+        if LIMIT.high < self.max_grad_norm < math.inf:
+            # Beyond, what checkpoints hold is no float32 any more.
+            problem = f"must be at most {LIMIT.high:g}, or inf, not {self.max_grad_norm:g}"
+            raise ConfigurationError(type(self), "max_grad_norm", problem)
         if self.lr.schedule == "adaptive" and not self.lr.minimum <= self.learning_rate <= self.lr.maximum:
-            raise ValueError(
-                f"--ppo.learning-rate {self.learning_rate} lies outside the range of the adaptive schedule, "
-                f"{self.lr.minimum} to {self.lr.maximum}; change it or --ppo.lr.minimum and --ppo.lr.maximum"
+            raise ConfigurationError(
+                type(self),
+                "learning_rate",
+                f"{self.learning_rate:g} lies outside the range of the adaptive schedule, {self.lr.minimum:g} to "
+                f"{self.lr.maximum:g}; change it, or lr.minimum and lr.maximum",
             )
-        for name in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"--ppo.{name.replace('_', '-')} must lie in 0..1, not {getattr(self, name)}")
 
     def minibatch_envs(self, num_envs: int) -> int:
         """Environments per minibatch.

@@ -341,7 +341,7 @@ def test_every_name_that_a_shell_can_pass_names_a_file(tmp_path: Path) -> None:
 def test_a_name_that_the_terminal_cannot_show_is_printed_somehow(encoding: str) -> None:
     names = [os.fsdecode(b"\xe4-latin.zip"), "ä-utf.zip"]
     for name in names:
-        print_name = "import sys; from configs.command_line import print_any_name; print_any_name(); print(sys.argv[1])"
+        print_name = "import sys\nfrom ppo.standard_output import printing\nwith printing(): print(sys.argv[1])"
         result = subprocess.run(
             [sys.executable, "-c", print_name, name],
             cwd=ROOT,

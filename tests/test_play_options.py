@@ -32,7 +32,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--preset", "fast"], ["--preset", "cpu"]),
         (["--device", "gpu"], ["--device gpu"]),
         (["--command", "0.3", "0"], ["--command"]),
-        (["--command", "0.3", "0", "nan"], ["--command", "finite"]),
+        (["--command", "0.3", "0", "nan"], ["--command", "from -1000 to 1000", "nan"]),
         (["--viewer"], ["--viewer", "display", "--video"]),
         (["--video", "walk.avi"], ["--video walk.avi", ".mp4"]),
         (["--video", "nowhere/walk.mp4"], ["--video nowhere/walk.mp4"]),

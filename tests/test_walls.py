@@ -54,10 +54,16 @@ def test_ppo_knows_neither_robot_nor_simulator_nor_configuration(path: Path) -> 
     assert [name for name in sorted(imported_by(path)) if any(within(name, package) for package in forbidden)] == []
 
 
+def test_what_biped_shares_with_ppo_leads_no_further() -> None:
+    for path in (Path("ppo/env.py"), Path("ppo/value_ranges.py")):
+        assert [name for name in imported_by(path) if within(name, "ppo")] == []
+
+
 @pytest.mark.parametrize("path", room("biped"), ids=str)
 def test_biped_knows_only_the_contract_of_ppo(path: Path) -> None:
     modules = sorted(imported_by(path))
-    assert [name for name in modules if within(name, "ppo") and not within(name, "ppo.env")] == []
+    shared = ("ppo.env", "ppo.value_ranges")
+    assert [name for name in modules if within(name, "ppo") and not any(within(name, one) for one in shared)] == []
     assert [name for name in modules if any(within(name, package) for package in ("configs", "train", "play"))] == []
 
 

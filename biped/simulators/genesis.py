@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 from biped.robots.robot import Robot
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
+from ppo.value_ranges import Range, check_ranges
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
@@ -41,21 +42,24 @@ CAMERA_OFFSET = (0.9, -0.9, 0.25)
 class SimulationConfig:
     """Time steps and solver settings."""
 
-    control_dt: float = 0.02
+    control_dt: Annotated[float, Range(1e-4, 1.0)] = 0.02
     """s, duration of one control step."""
-    substeps: int = 2
+    substeps: Annotated[int, Range(1, 1000)] = 2
     """Physics steps per control step. The servos' PD law is evaluated at each."""
     self_collision: bool = False
     """Let the links of one robot collide with each other."""
-    max_collision_pairs: int = 20
+    max_collision_pairs: Annotated[int, Range(1, 100_000)] = 20
     """Largest number of candidate contact points of one robot; a robot that exceeds it counts as failed."""
-    iterations: int = 20
+    iterations: Annotated[int, Range(1, 100_000)] = 20
     """Largest number of iterations of the constraint solver per physics step."""
-    tolerance: float = 1e-5
+    tolerance: Annotated[float, Range(1e-15, 1.0)] = 1e-5
     """Relative accuracy at which the constraint solver stops early."""
     performance_mode: bool = False
     """Compile the kernels for one scene and robot count. Every other one then takes minutes to compile; no gain was
     measured on a CPU. Applies to the first simulation of a process."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class Simulation:

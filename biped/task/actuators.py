@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from biped.task.buffers import Buffers
 from biped.task.delay_line import DelayLine
+from ppo.value_ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class ActuatorConfig:
     """How an action becomes a joint target."""
 
-    action_scale: float = 0.25
+    action_scale: Annotated[float, Range(-1e6, 1e6)] = 0.25
     """rad of joint target per unit of action, around the default pose."""
-    action_limit: float = 100.0
+    action_limit: Annotated[float, Range(1e-6, 1e6)] = 100.0
     """Actions are clipped to plus and minus this."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def backlash_output(previous: Tensor, target: Tensor, backlash: Tensor) -> Tensor:

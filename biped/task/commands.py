@@ -1,36 +1,36 @@
 """Velocity commands and when they change."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from biped.task.buffers import Buffers
+from ppo.value_ranges import Range, check_order, check_ranges
+
+SPEED = Range(-1000.0, 1000.0)
+"""m/s or rad/s, either way."""
 
 
 @dataclass(frozen=True)
 class CommandConfig:
     """Ranges are drawn from uniformly, each robot for itself."""
 
-    linear_velocity_x: tuple[float, float] = (-0.5, 1.0)
+    linear_velocity_x: Annotated[tuple[float, float], SPEED] = (-0.5, 1.0)
     """m/s forwards, body frame."""
-    linear_velocity_y: tuple[float, float] = (-0.3, 0.3)
+    linear_velocity_y: Annotated[tuple[float, float], SPEED] = (-0.3, 0.3)
     """m/s to the left, body frame."""
-    yaw_rate: tuple[float, float] = (0.0, 0.0)
+    yaw_rate: Annotated[tuple[float, float], SPEED] = (0.0, 0.0)
     """rad/s, counter-clockwise."""
-    resampling_time_s: float = 4.0
+    resampling_time_s: Annotated[float, Range(0.0, 1e9, open=True)] = 4.0
     """s until a robot gets a new command; a new episode brings one too."""
-    standing_probability: float = 0.0
+    standing_probability: Annotated[float, Range(0.0, 1.0)] = 0.0
     """Probability that a new command is to stand still."""
 
     def __post_init__(self) -> None:
-        for name in ("linear_velocity_x", "linear_velocity_y", "yaw_rate"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"commands.{name}: the lowest value {low} is above the highest {high}")
-        if self.resampling_time_s <= 0.0:
-            raise ValueError(f"commands.resampling_time_s: must be positive, got {self.resampling_time_s}")
+        check_ranges(self)
+        check_order(self, "linear_velocity_x", "linear_velocity_y", "yaw_rate")
 
 
 class Commands(Buffers):

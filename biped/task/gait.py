@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from biped.task.buffers import Buffers
+from ppo.value_ranges import Range, check_ranges
 
 NO_SUPPORT, RIGHT_SUPPORT, LEFT_SUPPORT, DOUBLE_SUPPORT = range(4)
 """Which feet are on the ground: right counts 1, left counts 2."""
@@ -17,26 +18,25 @@ NO_SUPPORT, RIGHT_SUPPORT, LEFT_SUPPORT, DOUBLE_SUPPORT = range(4)
 class GaitConfig:
     """What counts as a contact, as a step, and the rhythm that is asked for."""
 
-    contact_threshold: float = 1.0
+    contact_threshold: Annotated[float, Range(0.0, 1e6)] = 1.0
     """N; a foot is on the ground when its contact force is above this."""
-    period: float = 0.6
+    period: Annotated[float, Range(1e-3, 1e6)] = 0.6
     """s of the clock: one step with each foot."""
-    stance_fraction: float = 0.55
+    stance_fraction: Annotated[float, Range(0.0, 1.0)] = 0.55
     """Fraction of the period for which the clock wants a foot on the ground; the right one from phase 0 on."""
-    left_offset: float = 0.5
+    left_offset: Annotated[float, Range(-1.0, 1.0)] = 0.5
     """Phase at which the left foot's stance begins, as a fraction of the period."""
-    standing_command: float = 0.1
+    standing_command: Annotated[float, Range(0.0, 1000.0)] = 0.1
     """m/s and rad/s; where every part of the command is smaller, the clock stops and wants both feet on the ground."""
     random_phase: bool = False
     """Start episodes at a random phase of the clock instead of 0."""
-    minimum_swing: float = 0.06
+    minimum_swing: Annotated[float, Range(0.0, 1e6)] = 0.06
     """s; a foot must leave the ground for at least this long, the other one standing, for a step to count."""
-    minimum_step: float = 0.2
+    minimum_step: Annotated[float, Range(0.0, 1e6)] = 0.2
     """s; from one step that counts to the next. Together with `minimum_swing` it takes the profit out of trembling."""
 
     def __post_init__(self) -> None:
-        if self.period <= 0.0:
-            raise ValueError(f"gait.period: must be positive, got {self.period}")
+        check_ranges(self)
 
 
 def is_standing(command: Tensor, config: GaitConfig) -> Tensor:

@@ -1,12 +1,13 @@
 """Whether the tracked joints swing at one common frequency, as legs and trunk do in a steady walk."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from biped.task.buffers import Buffers
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,17 @@ class HarmonicMotionConfig:
 
     joints: tuple[str, ...] = ("revolute_torso", "right_hip2", "left_hip2", "right_knee", "left_knee")
     """Names of the tracked joints."""
-    time_constant: float = 0.6
+    time_constant: Annotated[float, Range(0.0, 1e6)] = 0.6
     """s; averages forget with this time constant. About one period of the gait."""
-    amplitude: float = 0.05
+    amplitude: Annotated[float, Range(1e-6, 1e6)] = 0.05
     """rad; root mean square of a joint's swing at which it counts half. One that hardly moves counts for nothing."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.joints:
+            raise ConfigurationError(
+                type(self), "joints", "needs at least one joint; rewards.sinusoidal_motion is off at 0"
+            )
 
 
 def harmonic_score(variance: Tensor, power: Tensor, amplitude: float) -> Tensor:

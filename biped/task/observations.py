@@ -2,18 +2,21 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.simulators.state import State
+from ppo.value_ranges import Range, check_ranges
 
 HIP_JOINTS = ("right_hip1", "right_hip2", "left_hip1", "left_hip2")
 KNEE_JOINTS = ("right_knee", "left_knee")
 ANKLE_JOINTS = ("right_ankle", "left_ankle")
 TORSO_JOINTS = ("revolute_torso",)
+Scale = Annotated[float, Range(-1e6, 1e6)]
+Noise = Annotated[float, Range(0.0, 1e6)]
 
 
 @dataclass(frozen=True)
@@ -29,30 +32,33 @@ class ObservationConfig:
     """Append angle and velocity of the torso joint (2 values)."""
     noise: bool = True
     """Add noise at all."""
-    linear_velocity_scale: float = 2.0
+    linear_velocity_scale: Scale = 2.0
     """Per m/s; for commands too."""
-    angular_velocity_scale: float = 0.25
+    angular_velocity_scale: Scale = 0.25
     """Per rad/s; for the commanded yaw rate too."""
-    joint_position_scale: float = 1.0
+    joint_position_scale: Scale = 1.0
     """Per rad away from the default pose."""
-    joint_velocity_scale: float = 0.05
+    joint_velocity_scale: Scale = 0.05
     """Per rad/s."""
-    linear_velocity_noise: float = 0.1
+    linear_velocity_noise: Noise = 0.1
     """m/s."""
-    angular_velocity_noise: float = 0.15
+    angular_velocity_noise: Noise = 0.15
     """rad/s."""
-    joint_position_noise: float = 0.02
+    joint_position_noise: Noise = 0.02
     """rad."""
-    joint_velocity_noise: float = 0.2
+    joint_velocity_noise: Noise = 0.2
     """rad/s."""
-    height_noise: float = 0.01
+    height_noise: Noise = 0.01
     """m."""
-    roll_pitch_noise: float = 0.03
+    roll_pitch_noise: Noise = 0.03
     """rad."""
-    contact_noise: float = 0.1
+    contact_noise: Noise = 0.1
     """Of a contact reading between 0 and 1."""
-    limit: float = 100.0
+    limit: Annotated[float, Range(1e-6, 1e6)] = 100.0
     """Observations are clipped to plus and minus this after scaling."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class ObservationField(NamedTuple):

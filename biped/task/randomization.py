@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,43 +10,40 @@ from torch import Tensor
 from biped.simulators.interface import Simulator
 from biped.simulators.state import State, rotate
 from biped.task.buffers import Buffers
+from ppo.value_ranges import Range, check_order, check_ranges
 
 
 @dataclass(frozen=True)
 class RandomizationConfig:
     """Ranges are drawn from uniformly; `None` switches a randomisation off."""
 
-    friction: tuple[float, float] | None = (0.4, 1.25)
+    friction: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.4, 1.25)
     """Friction coefficient between robot and ground; one per robot, for the whole run."""
-    motor_strength: tuple[float, float] | None = (0.6, 1.2)
+    motor_strength: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.6, 1.2)
     """Factor on the nominal motor; one per joint of each robot, for the whole run."""
-    added_mass: tuple[float, float] | None = None
+    added_mass: Annotated[tuple[float, float] | None, Range(-1000.0, 1000.0)] = None
     """kg on the base, less than the model's where negative; one per robot, for the whole run."""
-    backlash: tuple[float, float] | None = (0.01, 0.07)
+    backlash: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.01, 0.07)
     """rad of slack; one per joint of each robot, drawn anew for every episode."""
-    latency_steps: tuple[int, int] = (1, 1)
+    latency_steps: Annotated[tuple[int, int], Range(0, 10_000)] = (1, 1)
     """Control steps from an action to its effect, both ends included; one per robot, drawn anew for every episode."""
-    push_speed: float = 0.0
+    push_speed: Annotated[float, Range(0.0, 1000.0)] = 0.0
     """m/s; a push changes the horizontal velocity of the base by up to this in a random direction. 0 switches pushes
     off, 1 is a strong push."""
-    push_interval_s: float = 7.0
+    push_interval_s: Annotated[float, Range(0.0, 1e9, open=True)] = 7.0
     """s between pushes. All robots are pushed in the same control step, wherever their episodes are."""
-    contact_noise: float = 0.0
+    contact_noise: Annotated[float, Range(0.0, 1e6)] = 0.0
     """Uniform noise of plus and minus this on each foot contact reading, on top of the observation noise."""
-    contact_false_probability: float = 0.0
+    contact_false_probability: Annotated[float, Range(0.0, 1.0)] = 0.0
     """Probability per foot and control step that a contact reading is inverted."""
-    contact_delay_steps: tuple[int, int] = (0, 0)
+    contact_delay_steps: Annotated[tuple[int, int], Range(0, 10_000)] = (0, 0)
     """Control steps by which contact readings lag, both ends included; one per robot, drawn anew for every episode."""
 
     def __post_init__(self) -> None:
-        for name in ("friction", "motor_strength", "backlash", "latency_steps", "contact_delay_steps"):
-            bounds = getattr(self, name)
-            if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
-                raise ValueError(f"randomization.{name}: need 0 <= lowest <= highest, got {bounds}")
-        if self.added_mass is not None and self.added_mass[0] > self.added_mass[1]:
-            raise ValueError(f"randomization.added_mass: need lowest <= highest, got {self.added_mass}")
-        if self.push_interval_s <= 0.0:
-            raise ValueError(f"randomization.push_interval_s: must be positive, got {self.push_interval_s}")
+        check_ranges(self)
+        check_order(
+            self, "friction", "motor_strength", "added_mass", "backlash", "latency_steps", "contact_delay_steps"
+        )
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -2,25 +2,29 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.task.randomization import uniform
+from ppo.value_ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class ResetConfig:
     """The first pose of an episode."""
 
-    joint_noise: float = 0.05
+    joint_noise: Annotated[float, Range(0.0, 1000.0)] = 0.05
     """rad; each joint starts up to this away from its default position."""
-    clearance: float = 0.01
+    clearance: Annotated[float, Range(-1000.0, 1000.0)] = 0.01
     """m between the soles and the ground in the default pose, so that joint noise puts no foot into the ground."""
     random_yaw: bool = False
     """Start with a random heading instead of facing along the world's x axis."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class InitialPose(NamedTuple):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +11,12 @@ from torch import Tensor
 from biped.robots.joint_limits import joint_limits
 from biped.robots.robot import Robot
 from biped.simulators.state import State
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 SIDEWAYS_JOINTS = ("right_hip1", "left_hip1", "revolute_torso")
 """Joints that walking straight ahead does not need."""
+
+Weight = Annotated[float, Range(-1e6, 1e6)]
 
 
 @dataclass(frozen=True)
@@ -24,56 +27,56 @@ class RewardWeights:
     duration. The exceptions say so: what happens at one instant is paid its weight at once, whatever the duration.
     """
 
-    track_vx: float = 10.0
+    track_vx: Weight = 10.0
     """`exp(-error^2 / vx_sigma)` of the forward velocity."""
-    track_vy: float = 6.0
+    track_vy: Weight = 6.0
     """`exp(-error^2 / vy_sigma)` of the leftward velocity."""
-    track_wz: float = 0.0
+    track_wz: Weight = 0.0
     """`exp(-error^2 / wz_sigma)` of the yaw rate."""
-    alive: float = 0.5
+    alive: Weight = 0.5
     """1, always."""
-    vertical_velocity: float = -2.0
+    vertical_velocity: Weight = -2.0
     """Square of the vertical velocity, m^2/s^2."""
-    roll_pitch_rate: float = 0.0
+    roll_pitch_rate: Weight = 0.0
     """Sum of the squares of roll and pitch rate, rad^2/s^2."""
-    tilt: float = 0.0
+    tilt: Weight = 0.0
     """Sum of the squares of the horizontal parts of gravity's direction: the squared sine of the tilt."""
-    torso_stability: float = 5.0
+    torso_stability: Weight = 5.0
     """`exp(-tilt^2)` of the angle in rad between base and vertical."""
-    fall: float = -100.0
+    fall: Weight = -100.0
     """1 while the base tilts by more than `fall_tilt_deg`: falling, but the episode goes on."""
-    height_error: float = -2.0
+    height_error: Weight = -2.0
     """Square of the base's distance in m from its nominal height."""
-    low_height: float = -50.0
+    low_height: Weight = -50.0
     """1 while the base is lower than `low_height_limit`."""
-    action_rate: float = -0.02
+    action_rate: Weight = -0.02
     """Sum of the squares of the change of the action since the last control step."""
-    default_pose: float = -0.1
+    default_pose: Weight = -0.1
     """Sum of the joints' distances in rad from the default pose."""
-    sideways_joints: float = 0.0
+    sideways_joints: Weight = 0.0
     """Sum of the squares in rad^2 of how far hip abduction and torso are from the default pose."""
-    joint_movement: float = 1.0
+    joint_movement: Weight = 1.0
     """`joint_movement_gain` times the sum of the joint speeds, at most `joint_movement_cap`."""
-    joint_acceleration: float = 0.0
+    joint_acceleration: Weight = 0.0
     """Sum of the squares of the joint accelerations, rad^2/s^4."""
-    joint_torque: float = 0.0
+    joint_torque: Weight = 0.0
     """Sum of the squares of the joint torques, N^2 m^2."""
-    joint_limit: float = 0.0
+    joint_limit: Weight = 0.0
     """Sum in rad of how far joints are beyond the middle `soft_joint_limit` of their range."""
-    foot_slip: float = 0.0
+    foot_slip: Weight = 0.0
     """Sum over the feet on the ground of the square of their horizontal velocity, m^2/s^2."""
-    clock_contact: float = 0.0
+    clock_contact: Weight = 0.0
     """Number of feet, 0 to 2, that are on the ground or in the air as the clock wants."""
-    swing_height: float = 0.0
+    swing_height: Weight = 0.0
     """Sum of the squares in m^2 of the soles' distance from `swing_height_target`, over the feet the clock wants in
     the air."""
-    foot_air_time: float = 0.0
+    foot_air_time: Weight = 0.0
     """s that each foot which comes down was in the air, beyond `air_time_target`. At once."""
-    foot_alternation: float = 1.0
+    foot_alternation: Weight = 1.0
     """0.5 for lifting a foot and 1 for putting it down, one foot after the other. At once."""
-    sinusoidal_motion: float = 1.0
+    sinusoidal_motion: Weight = 1.0
     """How alike the frequencies are at which the tracked joints swing, 0 to 1."""
-    termination: float = 0.0
+    termination: Weight = 0.0
     """1 when a fall ends the episode. At once."""
 
 
@@ -81,26 +84,31 @@ class RewardWeights:
 class RewardConfig(RewardWeights):
     """The weights and the parameters of the terms."""
 
-    vx_sigma: float = 0.25
+    vx_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.25
     """m^2/s^2."""
-    vy_sigma: float = 0.25
+    vy_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.25
     """m^2/s^2."""
-    wz_sigma: float = 0.25
+    wz_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.25
     """rad^2/s^2."""
-    fall_tilt_deg: float = 25.0
+    fall_tilt_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
     """Degrees."""
-    low_height_limit: float = 0.35
+    low_height_limit: Annotated[float, Range(-1e6, 1e6)] = 0.35
     """m."""
-    joint_movement_gain: float = 0.1
+    joint_movement_gain: Annotated[float, Range(-1e6, 1e6)] = 0.1
     """s/rad."""
-    joint_movement_cap: float = 2.0
+    joint_movement_cap: Annotated[float, Range(-1e6, 1e6)] = 2.0
     """Largest value of the term."""
-    soft_joint_limit: float = 0.9
+    soft_joint_limit: Annotated[float, Range(0.0, 1000.0)] = 0.9
     """Fraction of a joint's range."""
-    swing_height_target: float = 0.08
+    swing_height_target: Annotated[float, Range(-1000.0, 1000.0)] = 0.08
     """m, of the centre of the sole above the ground."""
-    air_time_target: float = 0.2
+    air_time_target: Annotated[float, Range(-1e6, 1e6)] = 0.2
     """s."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not any(getattr(self, field.name) for field in fields(RewardWeights)):
+            raise ConfigurationError(type(self), "alive", "must not be 0 where every weight is 0")
 
 
 class RewardInputs(NamedTuple):
@@ -350,8 +358,6 @@ class Rewards:
         self._robot = robot_constants(robot, config, control_dt, device)
         weights = {field.name: getattr(config, field.name) for field in fields(RewardWeights)}
         self._terms = {name: TERMS[name] for name, weight in weights.items() if weight != 0.0}
-        if not self._terms:
-            raise ValueError("rewards: every weight is 0; give at least one term a weight")
         self._weights = torch.tensor([weights[name] for name in self._terms], device=device).unsqueeze(1)
 
     def pays_for(self, name: str) -> bool:

@@ -2,22 +2,26 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from biped.simulators.state import State
+from ppo.value_ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class TerminationConfig:
     """What counts as a fall."""
 
-    tilt_limit_deg: float = 30.0
+    tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 30.0
     """Largest roll and largest pitch of the base, degrees, either way."""
-    minimum_height: float = 0.30
+    minimum_height: Annotated[float, Range(-1e6, 1e6)] = 0.30
     """m; lowest height of the base above the ground."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class EpisodeEnd(NamedTuple):

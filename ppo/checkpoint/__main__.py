@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ppo.checkpoint.inert_pickle import dumps, why_not_inert
 from ppo.checkpoint.sb3_data import PICKLE_KEY, parse_json, pickled_values
@@ -15,6 +15,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import MAX_DATA_BYTES, open_members, read_zip, write_zip
 from ppo.checkpoint.stored_zip import StoredZip
 from ppo.checkpoint.tensor_archive import load_tensors
+from ppo.standard_output import printing
 
 _CRITICS = {
     "lstm": "an LSTM of its own",
@@ -23,9 +24,17 @@ _CRITICS = {
 }
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the command line, without the usage in front."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line on stderr and exit with code 2."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 where a file cannot be read or written."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m ppo.checkpoint",
         description="Look into a Stable-Baselines3 checkpoint without running it.",
     )
@@ -40,16 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        if options.command == "inspect":
-            print(describe(options.file))
-        else:
+        if options.command == "export":
             export_zip(options.source, options.target, without_optimizer=options.without_optimizer)
+            return 0
+        description = describe(options.file)
     except CheckpointError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"cannot write {options.target}: {error.strerror or error}; choose another folder", file=sys.stderr)
         return 2
+    print(description)
     return 0
 
 
@@ -164,4 +174,5 @@ def _section(title: str, rows: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with printing():
+        raise SystemExit(main())

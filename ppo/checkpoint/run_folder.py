@@ -3,6 +3,7 @@
 import glob
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 CLAIM = "config.yaml"
@@ -11,12 +12,19 @@ RUNS_TO_NAME = 5
 """Most runs that a message lists."""
 
 
-def run_folders(log_dir: Path, name: str) -> list[Path]:
-    """Folders of the runs called `name`, oldest first: `<name>`, `<name>_2`, `<name>_3`, ..."""
+def run_folders(log_dir: Path, name: str, name_in: Callable[[Path], str | None] = lambda folder: None) -> list[Path]:
+    """Folders of the runs called `name`, oldest first: `<name>`, `<name>_2`, `<name>_3`, ...
+
+    Args:
+        log_dir: folder that holds the runs.
+        name: of the runs.
+        name_in: tells from a folder's content the name that its run was started with, None where it does not say. A
+            run that was called `walk_2` from the start is none of those called `walk`.
+    """
     numbered: list[tuple[int, Path]] = []
     for path in log_dir.glob(f"{glob.escape(name)}*"):
         match = re.fullmatch(re.escape(name) + r"(?:_(\d+))?", path.name)
-        if match and path.is_dir():
+        if match and path.is_dir() and (match.group(1) is None or name_in(path) in (None, name)):
             numbered.append((int(match.group(1) or 1), path))
     return [path for _, path in sorted(numbered)]
 
@@ -52,13 +60,13 @@ def discard_run_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def newest_run_folder(log_dir: Path, name: str) -> Path:
-    """Folder of the newest run called `name` that holds a checkpoint.
+def newest_run_folder(log_dir: Path, name: str, name_in: Callable[[Path], str | None] = lambda folder: None) -> Path:
+    """Folder of the newest run called `name` that holds a checkpoint; the arguments are those of `run_folders`.
 
     Raises:
         ValueError: there is none; the message names the runs that there are.
     """
-    for folder in reversed(run_folders(log_dir, name)):
+    for folder in reversed(run_folders(log_dir, name, name_in)):
         if any(folder.glob("*.zip")):
             return folder
     message = f"no run called {_printable(name)} in {log_dir} holds a checkpoint; "

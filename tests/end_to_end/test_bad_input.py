@@ -26,7 +26,7 @@ from tests.end_to_end.command import assert_one_line_error, command_line, run_pr
         (["--num-envs", "6"], ["--num-envs 6", "minibatches"]),
         (["--ppo.batch-size", "100"], ["--ppo.batch-size 100"]),
         (["--ppo.n-epochs", "0"], ["--ppo.n-epochs"]),
-        (["--preset", "fast"], ["--preset fast", "cpu"]),
+        (["--preset", "fast"], ["--preset", "fast", "cpu"]),
         (["--device", "gpu"], ["--device gpu"]),
         (["--precision", "fp8"], ["--precision"]),
         (["--load-model", "missing.zip"], ["--load-model", "missing.zip"]),

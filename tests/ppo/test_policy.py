@@ -275,7 +275,7 @@ def test_both_losses_reach_the_mlp_in_front(critic: CriticKind, reached: bool) -
     ],
 )
 def test_empty_layers_are_refused(make: Callable[[], PolicyConfig]) -> None:
-    with pytest.raises(ValueError, match="at least one unit"):
+    with pytest.raises(ValueError, match="must be from 1 to"):
         make()
 
 

@@ -16,7 +16,7 @@ from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic, RecurrentState
-from ppo.processes import Processes
+from ppo.processes import Processes, check_environment
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
 from ppo.update import PPOConfig, update
@@ -190,3 +190,38 @@ def test_a_signal_to_any_process_interrupts_all(tmp_path: Path) -> None:
     assert first.startswith(f"{signal.SIGTERM} ")
     assert not (tmp_path / "model_final.zip").exists()
     assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == int(first.split()[1])
+
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+def test_the_environment_tells_the_rank() -> None:
+    assert check_environment({}) == 0
+    assert check_environment(TORCHRUN) == 1
+    assert check_environment({"RANK": "0", "WORLD_SIZE": "1"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RANK": ""}, "RANK must be a whole number from 0 to 3, not ''"),
+        ({"RANK": "one"}, "RANK must be a whole number from 0 to 3, not 'one'"),
+        ({"RANK": "-1"}, "RANK must be"),
+        ({"RANK": "4"}, "RANK must be"),
+        ({"RANK": "9" * 5000}, "RANK must be"),
+        ({"RANK": None}, "WORLD_SIZE is set in the environment and RANK is not"),
+        ({"WORLD_SIZE": None}, "RANK is set in the environment and WORLD_SIZE is not"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE must be"),
+        ({"WORLD_SIZE": "1.5"}, "WORLD_SIZE must be"),
+        ({"LOCAL_RANK": ""}, "LOCAL_RANK must be"),
+        ({"MASTER_ADDR": None}, "MASTER_ADDR is not set"),
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set"),
+        ({"MASTER_PORT": None}, "MASTER_PORT must be"),
+        ({"MASTER_PORT": "65536"}, "MASTER_PORT must be"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused(changes: dict[str, str | None], message: str) -> None:
+    environment = {name: value for name, value in (TORCHRUN | changes).items() if value is not None}
+    with pytest.raises(ValueError, match=message) as caught:
+        check_environment(environment)
+    assert "torchrun" in str(caught.value)

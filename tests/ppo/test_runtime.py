@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ppo.runtime import Precision, PrecisionName, Stopwatch, derive_seed, resolve_device
+from ppo.runtime import Precision, PrecisionName, Stopwatch, cpu_has_bf16, derive_seed, resolve_device
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,7 @@ def test_named_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cuda:x", 1, "--device cuda:x is not a device"),
         ("mps", 0, "--device mps is not supported; use auto, cpu"),
         ("meta", 0, "--device meta is not supported"),
+        ("cpu:1", 0, "--device cpu:1 is not supported"),
         ("cuda", 0, "no CUDA; use --device cpu"),
         ("cuda:2", 2, "only 2 CUDA devices"),
     ],
@@ -62,7 +63,10 @@ def test_devices_that_are_not_there(name: str, count: int, message: str, monkeyp
         ("fp32", "cuda", "fp32", "highest"),
         ("tf32", "cuda", "tf32", "high"),
         ("bf16", "cuda", "bf16", "highest"),
-        ("bf16", "cpu", "bf16", "highest"),
+        pytest.param(
+            *("bf16", "cpu", "bf16", "highest"),
+            marks=pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bfloat16"),
+        ),
     ],
 )
 def test_precision(
@@ -77,6 +81,9 @@ def test_precision(
 def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="--precision tf32 needs a CUDA device; use fp32"):
         Precision.resolve("tf32", torch.device("cpu"))
+    if not cpu_has_bf16():
+        with pytest.raises(ValueError, match="--precision bf16 is not supported by this CPU"):
+            Precision.resolve("bf16", torch.device("cpu"))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(ValueError, match="--precision bf16 is not supported by this GPU"):
         Precision.resolve("bf16", torch.device("cuda"))

@@ -91,7 +91,7 @@ def test_properties_survive_saving() -> None:
     "wrong", [{"friction": (1.0, 0.5)}, {"backlash": (-0.1, 0.1)}, {"latency_steps": (2, 1)}, {"push_interval_s": 0.0}]
 )
 def test_impossible_ranges_are_refused_by_name(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=f"randomization.{next(iter(wrong))}"):
+    with pytest.raises(ValueError, match=f"RandomizationConfig.{next(iter(wrong))}"):
         RandomizationConfig(**wrong)  # type: ignore[arg-type]
 
 

@@ -157,7 +157,7 @@ def test_swing_height_ignores_feet_the_clock_wants_down() -> None:
 
 
 def only(**weights: float) -> RewardConfig:
-    return dataclasses.replace(RewardConfig(**dict.fromkeys(WEIGHT_NAMES, 0.0)), **weights)
+    return RewardConfig(**{**dict.fromkeys(WEIGHT_NAMES, 0.0), **weights})
 
 
 def test_the_reward_is_the_weighted_sum_times_the_control_step() -> None:
