@@ -43,8 +43,8 @@ def test_the_usual_case_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("a b'c\"", "/tmp/two words"),
         ("$HOME;#", "[a]*"),
         ("a=b", "=c"),
-        ("two\nlines", "ä"),
-        (os.fsdecode(b"latin-\xe4"), "logs"),
+        ("ä", "two\nlines"),
+        ("walk", os.fsdecode(b"latin-\xe4")),
         (Experiment().exp_name, "logs"),
     ],
 )
