@@ -334,6 +334,7 @@ def test_every_name_that_a_shell_can_pass_names_a_file(tmp_path: Path) -> None:
         assert {path.name for path in Path(folder).iterdir()} == {model.name, film.name, table.name}
         assert json.loads(table.read_text())["checkpoint"] == str(model)
         if folder.isprintable():
+            save_model(Path(folder) / "model_final.zip", experiment=SMOKE)
             assert main(["--log-dir=.", f"--exp-name={folder}", "--agent", "zero", "--seconds", "0.1"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["runs [a]*", "-x", os.fsdecode(b"latin-\xe4")])
 
