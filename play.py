@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from rich.console import Console
 
+from app.command_line import fail, flags_given, parse
+from app.next_command import command
+from app.play_options import WARMUP_S, PlayOptions, has_display
 from biped.env import BipedEnv, EnvConfig, check_robot
 from biped.examination.criteria import DISTURBED_CRITERIA, WalkingCriteria
-from biped.examination.evaluation import (
+from biped.examination.examination import (
     COMMANDS,
     Controller,
     Results,
     comparison,
     describe,
-    evaluate,
-    evaluation_config,
+    examination_config,
+    examine,
     table,
     to_json,
 )
@@ -28,12 +31,9 @@ from biped.examination.gait_meter import GaitSummary
 from biped.examination.playback import Episode, play_episodes, summarize, tell
 from biped.examination.video import VideoWriter
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation
-from biped.simulators.mujoco import MujocoSimulation, import_mujoco
+from biped.simulators.genesis import GenesisSimulator
+from biped.simulators.mujoco import MujocoSimulator, import_mujoco
 from biped.task.observations import observation_fields, observation_slices
-from configs.command_line import fail, flags_given, parse
-from configs.next_command import command
-from configs.play_options import WARMUP_S, PlayOptions, has_display
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import newest_checkpoint
@@ -46,7 +46,7 @@ from ppo.runtime import derive_seed, resolve_device
 from ppo.standard_output import printing
 
 if TYPE_CHECKING:
-    from configs.experiment import Experiment
+    from app.experiment import Experiment
 
 DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
 SHIPPED_POLICY = BIPED.asset.with_name("walk.zip")
@@ -137,7 +137,7 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     named = (options.exp_name, options.log_dir) != (PlayOptions.exp_name, PlayOptions.log_dir)
     try:
         # Imported here because it takes seconds, and bad input shall be answered at once.
-        from configs.experiment import CHECKPOINT_PREFIX, stored_name
+        from app.experiment import CHECKPOINT_PREFIX, stored_name
 
         folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
         return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
@@ -171,7 +171,7 @@ def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> "Exp
     Raises:
         ValueError: the checkpoint's configuration cannot be read.
     """
-    from configs.experiment import from_plain
+    from app.experiment import from_plain
     from configs.presets import PRESETS
 
     if options.preset is None and checkpoint is not None:
@@ -248,12 +248,12 @@ def run_evaluation(
     num_envs = (options.num_envs or 64) * len(commands)
     simulation = make_simulation(options, simulator, num_envs, experiment, device)
     config = disturbed(experiment.env) if options.disturbed else experiment.env
-    config = evaluation_config(config, options.duration, pushes=options.disturbed)
+    config = examination_config(config, options.duration, pushes=options.disturbed)
     env = BipedEnv(simulation, config, seed=options.seed)
     try:
         controller = make_controller(options, checkpoint, env)
         print(f"evaluating {num_envs} robots for {options.duration:g} s in {simulator}", flush=True)
-        return evaluate(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
+        return examine(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
     finally:
         env.close()
 
@@ -273,9 +273,9 @@ def run_episodes(
 
 def make_simulation(
     options: PlayOptions, simulator: str, num_envs: int, experiment: "Experiment", device: torch.device
-) -> Simulation | MujocoSimulation:
+) -> GenesisSimulator | MujocoSimulator:
     """Robots in the simulator of that name; what it refuses ends the program with one line."""
-    engine = MujocoSimulation if simulator == "mujoco" else Simulation
+    engine = MujocoSimulator if simulator == "mujoco" else GenesisSimulator
     try:
         return engine(
             BIPED,
@@ -347,7 +347,7 @@ def show_evaluation(options: PlayOptions, checkpoint: Checkpoint | None, results
 
 
 def show_episodes(
-    options: PlayOptions, controller: Controller, env: BipedEnv, simulation: Simulation | MujocoSimulation
+    options: PlayOptions, controller: Controller, env: BipedEnv, simulation: GenesisSimulator | MujocoSimulator
 ) -> None:
     """Play, print each episode as it ends and a summary of them all, and record the video."""
     if options.command is not None:

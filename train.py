@@ -16,17 +16,17 @@ from typing import Any
 import torch
 import yaml
 
+from app.command_line import asks_for_help, explain, fail, flags_given, parse
+from app.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, stored_name, to_plain
+from app.next_command import command
+from app.play_options import WARMUP_S
 from biped.env import BipedEnv
 from biped.env import check_robot as check_task
 from biped.examination.criteria import WalkingCriteria
-from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
+from biped.examination.examination import COMMANDS, Command, examination_config, examine, means, result_line, score
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation, import_genesis
+from biped.simulators.genesis import GenesisSimulator, import_genesis
 from biped.task.observations import observation_fields
-from configs.command_line import asks_for_help, explain, fail, flags_given, parse
-from configs.experiment import CHECKPOINT_PREFIX, Experiment, changed_flags, from_plain, stored_name, to_plain
-from configs.next_command import command
-from configs.play_options import WARMUP_S
 from configs.presets import PRESETS
 from ppo import processes as process_group
 from ppo.agent import TrainedAgent
@@ -397,7 +397,7 @@ def build_env(experiment: Experiment, processes: Processes, console: Console) ->
         import_genesis()
         if processes.rank:
             processes.wait()
-        simulation = Simulation(
+        simulation = GenesisSimulator(
             BIPED,
             experiment.num_envs // processes.count,
             experiment.simulation,
@@ -434,13 +434,13 @@ class Examiner:
             env.seed(self._seed)
             agent = TrainedAgent(policy, env.num_envs)
             commands = examined_commands(self._processes)
-            own = evaluate(agent, env, commands, seconds=EVALUATION_SECONDS, warmup_s=WARMUP_S)
+            own = examine(agent, env, commands, seconds=EVALUATION_SECONDS, warmup_s=WARMUP_S)
         summaries = [summary for part in self._processes.gather(own) for summary in part]
         if self._processes.rank:
             return Verdict(-math.inf, {}, "")
         summaries.sort(key=lambda summary: COMMANDS.index(summary.command))
         criteria = WalkingCriteria()
-        return Verdict(score(summaries, criteria), means(summaries, criteria), verdict(summaries, criteria))
+        return Verdict(score(summaries, criteria), means(summaries, criteria), result_line(summaries, criteria))
 
 
 def examined_commands(processes: Processes) -> tuple[Command, ...]:
@@ -455,8 +455,8 @@ def build_evaluator(experiment: Experiment, processes: Processes) -> Evaluator |
     seed = derive_seed(experiment.seed, "examination", processes.rank)
     commands, env = examined_commands(processes), None
     if commands:
-        simulation = Simulation(BIPED, EVALUATION_ROBOTS * len(commands), experiment.simulation, processes.device)
-        env = BipedEnv(simulation, evaluation_config(experiment.env, EVALUATION_SECONDS), seed=seed)
+        simulation = GenesisSimulator(BIPED, EVALUATION_ROBOTS * len(commands), experiment.simulation, processes.device)
+        env = BipedEnv(simulation, examination_config(experiment.env, EVALUATION_SECONDS), seed=seed)
     return Examiner(env, processes, seed)
 
 

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from configs.command_line import fail
+from app.command_line import fail
 from ppo.checkpoint.atomic import atomic_write
 from ppo.runtime import resolve_device
 

@@ -16,13 +16,13 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from app.experiment import Experiment
 from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_sb3, make_trainer, rsl_configuration
 from benchmarks.measurement import Measurement, peak_memory, seconds
 from biped.env import BipedEnv, EnvConfig
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation
+from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.interface import Simulator
-from configs.experiment import Experiment
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
 from ppo.report.console import Console, Status
@@ -234,7 +234,7 @@ def serve(connection: Connection, job: Job) -> None:
         # The precision is a setting of the process, too.
         Precision.resolve(job.precision.name, job.device)
         begin = time.perf_counter()
-        simulation = Simulation(BIPED, job.experiment.num_envs, job.experiment.simulation, job.device)
+        simulation = GenesisSimulator(BIPED, job.experiment.num_envs, job.experiment.simulation, job.device)
         env = RecordingEnv(simulation, job.experiment.env, seed=1)
         with tempfile.TemporaryDirectory() as folder:
             training = TRAININGS[job.contender](env, job, Path(folder))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from app.experiment import Experiment
 from biped.env import EnvConfig
 from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
@@ -11,7 +12,6 @@ from biped.task.observations import ObservationConfig
 from biped.task.randomization import RandomizationConfig
 from biped.task.rewards import RewardConfig
 from biped.task.terminations import TerminationConfig
-from configs.experiment import Experiment
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import PolicyConfig
 from ppo.update import PPOConfig

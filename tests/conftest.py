@@ -7,19 +7,20 @@ import pytest
 import torch
 
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation, SimulationConfig
+from biped.simulators.config import SimulationConfig
+from biped.simulators.genesis import GenesisSimulator
 
 NUM_ENVS = 10
 
 
 @pytest.fixture(scope="session")
-def genesis_simulation() -> Iterator[Simulation]:
+def genesis_simulation() -> Iterator[GenesisSimulator]:
     """Ten robots in Genesis on the CPU, in whatever state the last test left them."""
     if find_spec("genesis") is None:
         pytest.skip("genesis-world is not installed")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    simulation = Simulation(BIPED, NUM_ENVS, SimulationConfig(), torch.device("cpu"))
+    simulation = GenesisSimulator(BIPED, NUM_ENVS, SimulationConfig(), torch.device("cpu"))
     yield simulation
     simulation.close()
     torch.set_num_threads(threads)

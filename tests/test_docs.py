@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.command_line import parse
-from configs.experiment import Experiment
+from app.command_line import parse
+from app.experiment import Experiment
 from configs.presets import PRESETS
 from play import read_command_line
 from ppo.checkpoint.__main__ import main as checkpoint_command
@@ -28,8 +28,8 @@ EXTENSION = ROOT / "docs" / "extend.md"
 STEP = """
 import json, sys, torch
 from biped.env import BipedEnv
-from configs.command_line import parse
-from configs.experiment import Experiment
+from app.command_line import parse
+from app.experiment import Experiment
 from configs.presets import PRESETS
 from tests.biped.simulators.fake_simulator import FakeSimulator
 

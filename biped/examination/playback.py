@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from biped.env import BipedEnv
-from biped.examination.evaluation import Controller
+from biped.examination.examination import Controller
 from biped.task.terminations import episode_end
 
 CAUSES = ("simulator error", "tilted too far", "base too low", "time-out")

@@ -1,6 +1,6 @@
 """Many copies of a robot on flat ground in Genesis, stepped together: build, act, step, read, masked reset.
 
-The only module that imports `genesis`, and only once a `Simulation` is made: the import alone takes 10-20 s.
+The only module that imports `genesis`, and only once a `GenesisSimulator` is made: the import alone takes 10-20 s.
 
 Genesis writes the velocity of a free base as (linear in the world frame, angular in the **body** frame); positions and
 quaternions (w x y z) are those of the base link in the world.
@@ -11,58 +11,27 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
+from biped.simulators.config import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
-from ppo.value_ranges import Range, check_ranges
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
 
-LARGEST_VALUE = 1e4
-"""A position, velocity, torque or force beyond this many SI units is no state of a walking robot: it has failed."""
-
 GROUND_FRICTION = 0.01
 """Coefficient of the ground itself. Genesis uses the larger one of two surfaces, so the robot's own decides."""
 
-CAMERA_OFFSET = (0.9, -0.9, 0.25)
-"""m, from the base to the camera, world axes."""
 
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """Time steps and solver settings."""
-
-    control_dt: Annotated[float, Range(1e-4, 1.0)] = 0.02
-    """s, duration of one control step."""
-    substeps: Annotated[int, Range(1, 1000)] = 2
-    """Physics steps per control step. The servos' PD law is evaluated at each."""
-    self_collision: bool = False
-    """Let the links of one robot collide with each other."""
-    max_collision_pairs: Annotated[int, Range(1, 100_000)] = 20
-    """Largest number of candidate contact points of one robot; a robot that exceeds it counts as failed."""
-    iterations: Annotated[int, Range(1, 100_000)] = 20
-    """Largest number of iterations of the constraint solver per physics step."""
-    tolerance: Annotated[float, Range(1e-15, 1.0)] = 1e-5
-    """Relative accuracy at which the constraint solver stops early."""
-    performance_mode: bool = False
-    """Compile the kernels for one scene and robot count. Every other one then takes minutes to compile; no gain was
-    measured on a CPU. Applies to the first simulation of a process."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-
-class Simulation:
+class GenesisSimulator:
     """`num_envs` robots, each alone on flat ground, with everything per robot: state, friction, motors, mass.
 
     Joint vectors stand in the order of `robot.joint_names`. All tensors lie on `device`. `step`, `read`, `reset` and

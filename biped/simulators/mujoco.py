@@ -1,8 +1,8 @@
 """Many copies of a robot on flat ground in MuJoCo: a second opinion on a policy that was trained in Genesis.
 
-The only module that imports `mujoco`, and only once a `MujocoSimulation` is made. It takes the place of
-`biped.simulators.genesis.Simulation`: the same robot, servos and conventions, MuJoCo's own contacts and solver, in
-double precision, one robot after the other on one core.
+The only module that imports `mujoco`, and only once a `MujocoSimulator` is made. It takes the place of
+`biped.simulators.genesis.GenesisSimulator`: the same robot, servos and conventions, MuJoCo's own contacts and solver,
+in double precision, one robot after the other on one core.
 
 MuJoCo, as Genesis, writes the velocity of a free base as (linear in the world frame, angular in the **body** frame).
 """
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biped.robots.robot import Robot
+from biped.simulators.config import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
-from biped.simulators.genesis import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.mujoco_model import build_model, sole_site
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
 
@@ -45,7 +45,7 @@ PICTURE_SIZE = 480, 640
 """Rows and columns of a frame."""
 
 
-class MujocoSimulation:
+class MujocoSimulator:
     """`num_envs` robots, each alone on flat ground, with everything per robot: state, friction, motors, mass.
 
     Joint vectors stand in the order of `robot.joint_names`. All tensors lie on the CPU.

@@ -2,10 +2,10 @@
 
 import pytest
 
+from app.command_line import parse
+from app.experiment import Experiment
 from benchmarks.ablation import TAGS, VARIANTS, table
 from benchmarks.ideas import IDEAS
-from configs.command_line import parse
-from configs.experiment import Experiment
 from configs.presets import CPU
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from biped.env import BipedEnv
 from biped.examination.playback import Episode, play_episodes, summarize, tell
-from tests.biped.examination.test_evaluation import PLAIN, Recorder
+from tests.biped.examination.test_examination import PLAIN, Recorder
 from tests.biped.simulators.fake_simulator import FakeSimulator
 
 ONE_SECOND = dataclasses.replace(PLAIN, episode_length_s=0.2)

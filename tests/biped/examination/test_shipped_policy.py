@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from app.experiment import from_plain
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
-from biped.examination.evaluation import evaluate, evaluation_config
+from biped.examination.examination import examination_config, examine
 from biped.examination.gait_meter import GaitSummary
-from biped.simulators.genesis import Simulation
-from configs.experiment import from_plain
+from biped.simulators.genesis import GenesisSimulator
 from play import SHIPPED_POLICY
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_zip import read_zip
@@ -25,26 +25,26 @@ def test_it_is_a_small_plain_checkpoint() -> None:
     assert not (model.optimizer or {}).get("state")
 
 
-def examine(simulation: Simulation, *, pushes: bool) -> list[GaitSummary]:
+def summaries_of(simulation: GenesisSimulator, *, pushes: bool) -> list[GaitSummary]:
     """Two robots for each of as many commands as the shared robots can be divided by."""
     model = read_zip(SHIPPED_POLICY)
     assert model.native is not None
     experiment = from_plain(model.native["config"])
-    env = BipedEnv(simulation, evaluation_config(experiment.env, 10.0, pushes=pushes), seed=1)
+    env = BipedEnv(simulation, examination_config(experiment.env, 10.0, pushes=pushes), seed=1)
     policy = RecurrentActorCritic(model.policy, env.observation_dim, env.action_dim)
     policy.load_state_dict(model.parameters)
-    return evaluate(TrainedAgent(policy, env.num_envs), env, COMMANDS, seconds=10.0, warmup_s=2.0)
+    return examine(TrainedAgent(policy, env.num_envs), env, COMMANDS, seconds=10.0, warmup_s=2.0)
 
 
 @pytest.mark.genesis
-def test_it_walks(genesis_simulation: Simulation) -> None:
+def test_it_walks(genesis_simulation: GenesisSimulator) -> None:
     # Two robots deviate more than the mean of the 64 that the criteria are made for.
     criteria = replace(WalkingCriteria(), velocity_error=0.1, duty_asymmetry=0.1)
-    summaries = examine(genesis_simulation, pushes=False)
+    summaries = summaries_of(genesis_simulation, pushes=False)
     assert [criteria.shortfalls(summary) for summary in summaries] == [()] * len(COMMANDS)
 
 
 @pytest.mark.genesis
-def test_it_stays_up_when_it_is_pushed(genesis_simulation: Simulation) -> None:
-    summaries = examine(genesis_simulation, pushes=True)
+def test_it_stays_up_when_it_is_pushed(genesis_simulation: GenesisSimulator) -> None:
+    summaries = summaries_of(genesis_simulation, pushes=True)
     assert sum(summary.survival for summary in summaries) / len(COMMANDS) >= 0.9

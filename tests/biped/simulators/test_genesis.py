@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation
+from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.state import State
 
 DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
@@ -23,7 +23,7 @@ def standing_pose(num_envs: int) -> Pose:
     return position, quaternion, DEFAULT_POSITION.repeat(num_envs, 1)
 
 
-def all_of(simulation: Simulation) -> Tensor:
+def all_of(simulation: GenesisSimulator) -> Tensor:
     return torch.ones(simulation.num_envs, dtype=torch.bool)
 
 
@@ -38,7 +38,7 @@ def flat(state: State) -> Tensor:
     return torch.cat([value.reshape(len(state.failed), -1).float() for value in state], dim=1)
 
 
-def trajectory(simulation: Simulation, joint_targets: Tensor) -> Tensor:
+def trajectory(simulation: GenesisSimulator, joint_targets: Tensor) -> Tensor:
     """Everything read along `joint_targets` `[steps, N, J]`, in one tensor `[steps, N, ...]`."""
     rows = []
     for target in joint_targets:
@@ -48,7 +48,7 @@ def trajectory(simulation: Simulation, joint_targets: Tensor) -> Tensor:
 
 
 @pytest.fixture
-def simulation(genesis_simulation: Simulation) -> Simulation:
+def simulation(genesis_simulation: GenesisSimulator) -> GenesisSimulator:
     """Nominal robots standing at rest at the origin."""
     num_envs = genesis_simulation.num_envs
     genesis_simulation.set_friction(torch.ones(num_envs))
@@ -60,7 +60,7 @@ def simulation(genesis_simulation: Simulation) -> Simulation:
 
 
 @pytest.mark.genesis
-def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Simulation) -> None:
+def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: GenesisSimulator) -> None:
     generator = torch.Generator().manual_seed(0)
     num_envs = simulation.num_envs
     position = torch.rand(num_envs, 3, generator=generator) + 1.0
@@ -80,7 +80,7 @@ def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Si
 
 
 @pytest.mark.genesis
-def test_each_target_moves_the_joint_of_its_name(simulation: Simulation) -> None:
+def test_each_target_moves_the_joint_of_its_name(simulation: GenesisSimulator) -> None:
     joints = BIPED.num_joints
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[:, 2] = 2.0
@@ -95,7 +95,7 @@ def test_each_target_moves_the_joint_of_its_name(simulation: Simulation) -> None
 
 
 @pytest.mark.genesis
-def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: Simulation) -> None:
+def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: GenesisSimulator) -> None:
     foot_position = simulation.read().foot_position
     right, left = foot_position[:, 0], foot_position[:, 1]
     assert_close(left, right * torch.tensor([1.0, -1.0, 1.0]), atol=1e-6, rtol=0.0)
@@ -103,7 +103,7 @@ def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: Simula
 
 
 @pytest.mark.genesis
-def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: Simulation) -> None:
+def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: GenesisSimulator) -> None:
     lowest = torch.full((simulation.num_envs,), math.inf)
     for _ in range(100):
         simulation.step(standing_pose(simulation.num_envs)[2])
@@ -118,7 +118,7 @@ def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulati
 
 @pytest.mark.genesis
 @pytest.mark.parametrize("height", [BIPED.nominal_base_height, 1.0])
-def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: Simulation, height: float) -> None:
+def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: GenesisSimulator, height: float) -> None:
     generator = torch.Generator().manual_seed(0)
     num_envs, half = simulation.num_envs, simulation.num_envs // 2
     swap = [4, 5, 6, 7, 0, 1, 2, 3, 8]
@@ -151,7 +151,7 @@ def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: Simulation, heig
 
 
 @pytest.mark.genesis
-def test_torques_follow_the_pd_law_up_to_the_limit(simulation: Simulation) -> None:
+def test_torques_follow_the_pd_law_up_to_the_limit(simulation: GenesisSimulator) -> None:
     strength = torch.linspace(0.6, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, BIPED.num_joints)
     simulation.set_motor_strength(strength)
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
@@ -169,7 +169,7 @@ def test_torques_follow_the_pd_law_up_to_the_limit(simulation: Simulation) -> No
 
 
 @pytest.mark.genesis
-def test_foot_velocity_is_the_rate_of_foot_position(simulation: Simulation) -> None:
+def test_foot_velocity_is_the_rate_of_foot_position(simulation: GenesisSimulator) -> None:
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[:, 2] = 2.0
     simulation.reset(all_of(simulation), position, quaternion, joint_position)
@@ -186,7 +186,7 @@ def test_foot_velocity_is_the_rate_of_foot_position(simulation: Simulation) -> N
 
 
 @pytest.mark.genesis
-def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: Simulation) -> None:
+def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: GenesisSimulator) -> None:
     generator = torch.Generator().manual_seed(0)
     friction = 0.4 + torch.rand(simulation.num_envs, generator=generator)
     strength = 0.6 + torch.rand(simulation.num_envs, BIPED.num_joints, generator=generator)
@@ -204,7 +204,7 @@ def test_randomised_properties_are_read_back_and_differ_between_robots(simulatio
 
 
 @pytest.mark.genesis
-def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: Simulation) -> None:
+def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: GenesisSimulator) -> None:
     mass = torch.linspace(0.0, 0.4, simulation.num_envs)
     simulation.set_added_mass(mass)
     simulation.set_added_mass(mass)
@@ -214,7 +214,7 @@ def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation
 
 
 @pytest.mark.genesis
-def test_weaker_motors_sag_more(simulation: Simulation) -> None:
+def test_weaker_motors_sag_more(simulation: GenesisSimulator) -> None:
     strength = torch.linspace(0.7, 1.2, simulation.num_envs)
     simulation.set_motor_strength(strength.unsqueeze(1).expand(-1, BIPED.num_joints))
     trajectory(simulation, DEFAULT_POSITION.expand(75, simulation.num_envs, -1))
@@ -223,7 +223,7 @@ def test_weaker_motors_sag_more(simulation: Simulation) -> None:
 
 
 @pytest.mark.genesis
-def test_feet_slide_further_the_lower_their_friction(simulation: Simulation) -> None:
+def test_feet_slide_further_the_lower_their_friction(simulation: GenesisSimulator) -> None:
     friction = torch.tensor([0.05, 0.2, 0.8]).repeat(4)[: simulation.num_envs]
     simulation.set_friction(friction)
     trajectory(simulation, DEFAULT_POSITION.expand(25, simulation.num_envs, -1))
@@ -238,7 +238,7 @@ def test_feet_slide_further_the_lower_their_friction(simulation: Simulation) -> 
 
 
 @pytest.mark.genesis
-def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: Simulation) -> None:
+def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: GenesisSimulator) -> None:
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[:, 2] = 2.0
     quaternion[:] = 0.5  # x, y, z of the body are y, z, x of the world
@@ -262,7 +262,7 @@ def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation
 
 
 @pytest.mark.genesis
-def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: Simulation) -> None:
+def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: GenesisSimulator) -> None:
     joint_targets = targets(simulation.num_envs, 20)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -279,7 +279,7 @@ def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulatio
 
 @pytest.mark.genesis
 @pytest.mark.parametrize("broken", [0, 1, 2], ids=["position", "quaternion", "joints"])
-def test_a_failed_robot_is_reported_and_reset_alone(simulation: Simulation, broken: int) -> None:
+def test_a_failed_robot_is_reported_and_reset_alone(simulation: GenesisSimulator, broken: int) -> None:
     joint_targets = targets(simulation.num_envs, 12)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -300,7 +300,7 @@ def test_a_failed_robot_is_reported_and_reset_alone(simulation: Simulation, brok
 
 
 @pytest.mark.genesis
-def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simulation: Simulation) -> None:
+def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simulation: GenesisSimulator) -> None:
     joint_targets = targets(simulation.num_envs, 15)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -319,7 +319,7 @@ def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simula
 
 
 @pytest.mark.genesis
-def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: Simulation) -> None:
+def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: GenesisSimulator) -> None:
     target = standing_pose(simulation.num_envs)[2]
     target[4, 3] = math.nan
     simulation.step(target)
@@ -329,7 +329,7 @@ def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: Simul
 
 
 @pytest.mark.genesis
-def test_a_robot_beyond_all_bounds_has_failed(simulation: Simulation) -> None:
+def test_a_robot_beyond_all_bounds_has_failed(simulation: GenesisSimulator) -> None:
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[3, 0] = 1e5
     simulation.reset(all_of(simulation), position, quaternion, joint_position)
@@ -339,7 +339,7 @@ def test_a_robot_beyond_all_bounds_has_failed(simulation: Simulation) -> None:
 
 
 @pytest.mark.genesis
-def test_a_restored_simulation_continues_bit_for_bit(simulation: Simulation) -> None:
+def test_a_restored_simulation_continues_bit_for_bit(simulation: GenesisSimulator) -> None:
     joint_targets = targets(simulation.num_envs, 60)
     simulation.set_friction(torch.linspace(0.4, 1.2, simulation.num_envs))
     simulation.set_motor_strength(torch.linspace(0.8, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, 9))

@@ -7,28 +7,29 @@ import torch
 from torch import Tensor
 
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import Simulation, SimulationConfig, _index
+from biped.simulators.config import SimulationConfig
+from biped.simulators.genesis import GenesisSimulator, _index
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.genesis
-def test_a_state_of_another_number_of_robots_is_refused(genesis_simulation: Simulation) -> None:
+def test_a_state_of_another_number_of_robots_is_refused(genesis_simulation: GenesisSimulator) -> None:
     saved = {name: value[:3] for name, value in genesis_simulation.state_dict().items()}
     with pytest.raises(ValueError, match=r"has \(robots, coordinates\) \(3, 16\), this one \(10, 16\)"):
         genesis_simulation.load_state_dict(saved)
 
 
 @pytest.mark.genesis
-def test_rendering_without_a_camera_is_refused(genesis_simulation: Simulation) -> None:
+def test_rendering_without_a_camera_is_refused(genesis_simulation: GenesisSimulator) -> None:
     with pytest.raises(ValueError, match="camera=True"):
         genesis_simulation.render()
 
 
 @pytest.mark.genesis
-def test_a_second_device_in_one_process_is_refused(genesis_simulation: Simulation) -> None:
+def test_a_second_device_in_one_process_is_refused(genesis_simulation: GenesisSimulator) -> None:
     with pytest.raises(ValueError, match="Genesis runs on cpu in this process and cannot run on cuda"):
-        Simulation(BIPED, 2, SimulationConfig(), torch.device("cuda"))
+        GenesisSimulator(BIPED, 2, SimulationConfig(), torch.device("cuda"))
 
 
 def test_a_viewer_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,14 +37,14 @@ def test_a_viewer_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(ValueError, match="needs a display"):
-        Simulation(BIPED, 2, SimulationConfig(), CPU, viewer=True)
+        GenesisSimulator(BIPED, 2, SimulationConfig(), CPU, viewer=True)
 
 
 @pytest.mark.parametrize("version", ["1.3.9", "1.5.0", "1.40.0", "0.4.6", "2.0"])
 def test_another_version_of_genesis_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: version)
     with pytest.raises(ValueError, match=f"Genesis {version} is not supported: pip install"):
-        Simulation(BIPED, 2, SimulationConfig(), CPU)
+        GenesisSimulator(BIPED, 2, SimulationConfig(), CPU)
 
 
 def test_missing_genesis_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,7 @@ def test_missing_genesis_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(ValueError, match="Genesis is not installed: pip install 'genesis-world=="):
-        Simulation(BIPED, 2, SimulationConfig(), CPU)
+        GenesisSimulator(BIPED, 2, SimulationConfig(), CPU)
 
 
 def test_evenly_rising_indices_become_slices_and_others_tensors() -> None:

@@ -12,9 +12,10 @@ from torch.testing import assert_close
 
 from biped.robots.robot import BIPED
 from biped.simulators import mujoco as mujoco_simulation
-from biped.simulators.genesis import Simulation, SimulationConfig
+from biped.simulators.config import SimulationConfig
+from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.interface import Simulator
-from biped.simulators.mujoco import MujocoSimulation
+from biped.simulators.mujoco import MujocoSimulator
 from biped.simulators.state import State, rotate
 from tests.biped.simulators.test_genesis import DEFAULT_POSITION, WEIGHT, flat, standing_pose, targets
 
@@ -29,9 +30,9 @@ EVERY = torch.ones(NUM_ENVS, dtype=torch.bool)
 
 
 @pytest.fixture
-def simulation() -> Iterator[MujocoSimulation]:
+def simulation() -> Iterator[MujocoSimulator]:
     """Nominal robots standing at rest at the origin."""
-    simulation = MujocoSimulation(BIPED, NUM_ENVS, SimulationConfig(), CPU)
+    simulation = MujocoSimulator(BIPED, NUM_ENVS, SimulationConfig(), CPU)
     yield simulation
     simulation.close()
 
@@ -59,7 +60,7 @@ def lift(simulation: Simulator) -> None:
     simulation.reset(EVERY, position, quaternion, joint_position)
 
 
-def test_every_link_has_the_mass_of_the_urdf(simulation: MujocoSimulation) -> None:
+def test_every_link_has_the_mass_of_the_urdf(simulation: MujocoSimulator) -> None:
     links = ElementTree.parse(BIPED.asset).getroot().findall("link")
     nominal = {link.attrib["name"]: float(link.find("inertial/mass").attrib["value"]) for link in links}  # type: ignore[union-attr]
     model = simulation._models[-1]
@@ -68,7 +69,7 @@ def test_every_link_has_the_mass_of_the_urdf(simulation: MujocoSimulation) -> No
     assert model.body_mass.sum() == pytest.approx(2.9)
 
 
-def test_rotors_and_friction_of_the_joints_are_those_of_the_robot(simulation: MujocoSimulation) -> None:
+def test_rotors_and_friction_of_the_joints_are_those_of_the_robot(simulation: MujocoSimulator) -> None:
     model = simulation._models[-1]
     for index, name in enumerate(BIPED.joint_names):
         (dof,) = model.joint(name).dofadr
@@ -78,7 +79,7 @@ def test_rotors_and_friction_of_the_joints_are_those_of_the_robot(simulation: Mu
     assert not model.dof_damping[:6].any()
 
 
-def test_a_lifted_robot_falls_freely(simulation: MujocoSimulation) -> None:
+def test_a_lifted_robot_falls_freely(simulation: MujocoSimulator) -> None:
     lift(simulation)
     seconds, time_step = 0.4, 0.002
     state = hold(simulation, 20)
@@ -90,7 +91,7 @@ def test_a_lifted_robot_falls_freely(simulation: MujocoSimulation) -> None:
     assert_close(state.joint_position, DEFAULT_POSITION.repeat(NUM_ENVS, 1))
 
 
-def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: MujocoSimulation) -> None:
+def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: MujocoSimulator) -> None:
     generator = torch.Generator().manual_seed(0)
     hold(simulation, 3)
     position = torch.rand(NUM_ENVS, 3, generator=generator) + 1.0
@@ -108,7 +109,7 @@ def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Mu
     assert not state.failed.any()
 
 
-def test_each_target_moves_the_joint_of_its_name(simulation: MujocoSimulation) -> None:
+def test_each_target_moves_the_joint_of_its_name(simulation: MujocoSimulator) -> None:
     lift(simulation)
     joints = BIPED.num_joints
     target = standing_pose(NUM_ENVS)[2]
@@ -120,7 +121,7 @@ def test_each_target_moves_the_joint_of_its_name(simulation: MujocoSimulation) -
     assert velocity[joints:].abs().max() < 1e-4
 
 
-def test_servos_follow_the_pd_law_up_to_their_limit(simulation: MujocoSimulation) -> None:
+def test_servos_follow_the_pd_law_up_to_their_limit(simulation: MujocoSimulator) -> None:
     strength = torch.linspace(0.6, 1.2, NUM_ENVS).unsqueeze(1).expand(-1, BIPED.num_joints)
     simulation.set_motor_strength(strength)
     lift(simulation)
@@ -139,7 +140,7 @@ def test_servos_follow_the_pd_law_up_to_their_limit(simulation: MujocoSimulation
     assert (applied[:, 3] > 0.2).all()
 
 
-def test_a_servo_at_its_limit_cannot_tell_how_far_the_target_is(simulation: MujocoSimulation) -> None:
+def test_a_servo_at_its_limit_cannot_tell_how_far_the_target_is(simulation: MujocoSimulator) -> None:
     lift(simulation)
     target = standing_pose(NUM_ENVS)[2]
     target[:, 8] += torch.tensor([0.7, 3.0, 6.0, 30.0, -0.7, -3.0, -6.0, -30.0, 0.0, 0.0])
@@ -150,7 +151,7 @@ def test_a_servo_at_its_limit_cannot_tell_how_far_the_target_is(simulation: Mujo
     assert 0.0 < velocity[0] < velocity[1] - 0.1
 
 
-def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: MujocoSimulation) -> None:
+def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: MujocoSimulator) -> None:
     state = hold(simulation, 100)
     assert state.base_position[:, 2].min() > 0.41
     assert state.roll_pitch_yaw.abs().max() < 0.15
@@ -159,7 +160,7 @@ def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulati
     assert_close(state.foot_contact_force, torch.full((NUM_ENVS, 2), WEIGHT / 2.0), rtol=0.01, atol=0.0)
 
 
-def test_velocities_are_set_in_the_world_frame_and_read_in_the_body_frame(simulation: MujocoSimulation) -> None:
+def test_velocities_are_set_in_the_world_frame_and_read_in_the_body_frame(simulation: MujocoSimulator) -> None:
     position, quaternion, joint_position = standing_pose(NUM_ENVS)
     position[:, 2] = 2.0
     quaternion[:] = 0.5  # x, y, z of the body are y, z, x of the world
@@ -188,7 +189,7 @@ def test_velocities_are_set_in_the_world_frame_and_read_in_the_body_frame(simula
 
 @pytest.mark.parametrize(("axis", "rate"), [(0, 0.8), (1, -0.6), (2, 1.5)])
 def test_roll_pitch_and_yaw_turn_with_the_rates_about_the_axes(
-    simulation: MujocoSimulation, axis: int, rate: float
+    simulation: MujocoSimulator, axis: int, rate: float
 ) -> None:
     lift(simulation)
     angular = torch.zeros(NUM_ENVS, 3)
@@ -198,7 +199,7 @@ def test_roll_pitch_and_yaw_turn_with_the_rates_about_the_axes(
     assert_close(state.roll_pitch_yaw[:, axis], torch.full((NUM_ENVS,), rate * simulation.control_dt), rtol=0.1, atol=0)
 
 
-def test_foot_velocity_is_the_rate_of_foot_position(simulation: MujocoSimulation) -> None:
+def test_foot_velocity_is_the_rate_of_foot_position(simulation: MujocoSimulator) -> None:
     lift(simulation)
     positions, velocities = [], []
     for _ in range(8):
@@ -212,7 +213,7 @@ def test_foot_velocity_is_the_rate_of_foot_position(simulation: MujocoSimulation
     assert_close(moved / simulation.control_dt, mean_velocity, atol=0.02, rtol=0.02)
 
 
-def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: MujocoSimulation) -> None:
+def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: MujocoSimulator) -> None:
     mass = torch.linspace(0.0, 0.4, NUM_ENVS)
     simulation.set_added_mass(mass)
     simulation.set_added_mass(mass)
@@ -220,13 +221,13 @@ def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation
     assert_close(force, WEIGHT + GRAVITY * mass, rtol=0.01, atol=0.0)
 
 
-def test_weaker_motors_sag_more(simulation: MujocoSimulation) -> None:
+def test_weaker_motors_sag_more(simulation: MujocoSimulator) -> None:
     strength = torch.linspace(0.7, 1.2, NUM_ENVS)
     simulation.set_motor_strength(strength.unsqueeze(1).expand(-1, BIPED.num_joints))
     assert (hold(simulation, 75).base_position[:, 2].diff() > 0.0).all()
 
 
-def test_feet_slide_further_the_lower_their_friction(simulation: MujocoSimulation) -> None:
+def test_feet_slide_further_the_lower_their_friction(simulation: MujocoSimulator) -> None:
     simulation.set_friction(torch.tensor([0.05, 0.2, 0.8]).repeat(4)[:NUM_ENVS])
     before = hold(simulation, 25).foot_position
     velocity = torch.zeros(NUM_ENVS, 3)
@@ -239,7 +240,7 @@ def test_feet_slide_further_the_lower_their_friction(simulation: MujocoSimulatio
 
 @pytest.mark.parametrize("self_collision", [False, True])
 def test_legs_pass_through_each_other_unless_told_otherwise(self_collision: bool) -> None:
-    simulation = MujocoSimulation(BIPED, 1, SimulationConfig(self_collision=self_collision), CPU)
+    simulation = MujocoSimulator(BIPED, 1, SimulationConfig(self_collision=self_collision), CPU)
     position, quaternion, joint_position = standing_pose(1)
     position[:, 2] = 2.0
     joint_position[:, 0], joint_position[:, 4] = 0.3, -0.3
@@ -248,7 +249,7 @@ def test_legs_pass_through_each_other_unless_told_otherwise(self_collision: bool
     assert simulation.read().foot_contact_force.any().item() is self_collision
 
 
-def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: MujocoSimulation) -> None:
+def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: MujocoSimulator) -> None:
     joint_targets = targets(NUM_ENVS, 20)
     pose = standing_pose(NUM_ENVS)
     undisturbed = trajectory(simulation, joint_targets)
@@ -265,7 +266,7 @@ def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulatio
 
 @pytest.mark.parametrize("broken", ["position", "quaternion", "joints", "target", "velocity", "beyond bounds"])
 def test_a_failed_robot_stays_reported_until_it_is_reset_and_stops_nobody(
-    simulation: MujocoSimulation, broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    simulation: MujocoSimulator, broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     joint_targets = targets(NUM_ENVS, 12)
@@ -303,7 +304,7 @@ def test_a_failed_robot_stays_reported_until_it_is_reset_and_stops_nobody(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_restored_simulation_continues_bit_for_bit(simulation: MujocoSimulation) -> None:
+def test_a_restored_simulation_continues_bit_for_bit(simulation: MujocoSimulator) -> None:
     joint_targets = targets(NUM_ENVS, 40)
     simulation.set_friction(torch.linspace(0.4, 1.2, NUM_ENVS))
     simulation.set_motor_strength(torch.linspace(0.8, 1.2, NUM_ENVS).unsqueeze(1).expand(-1, 9))
@@ -316,13 +317,13 @@ def test_a_restored_simulation_continues_bit_for_bit(simulation: MujocoSimulatio
     assert torch.equal(flat(simulation.read()), now)
     assert torch.equal(trajectory(simulation, joint_targets[15:]), continued)
 
-    other = MujocoSimulation(BIPED, NUM_ENVS, SimulationConfig(), CPU)
+    other = MujocoSimulator(BIPED, NUM_ENVS, SimulationConfig(), CPU)
     trajectory(other, joint_targets[:7])
     other.load_state_dict(saved)
     assert torch.equal(trajectory(other, joint_targets[15:]), continued)
 
 
-def test_a_state_of_another_number_of_robots_or_of_genesis_is_refused(simulation: MujocoSimulation) -> None:
+def test_a_state_of_another_number_of_robots_or_of_genesis_is_refused(simulation: MujocoSimulator) -> None:
     saved = simulation.state_dict()
     with pytest.raises(ValueError, match=r"\(3, \d+\), this one \(10, \d+\)"):
         simulation.load_state_dict({name: value[:3] for name, value in saved.items()})
@@ -331,7 +332,7 @@ def test_a_state_of_another_number_of_robots_or_of_genesis_is_refused(simulation
 
 
 def both(
-    genesis: Simulation, other: MujocoSimulation, height: float, target: Callable[[float], Tensor], steps: int
+    genesis: GenesisSimulator, other: MujocoSimulator, height: float, target: Callable[[float], Tensor], steps: int
 ) -> list[tuple[State, State]]:
     """States of robots of different strength and mass in both engines along `target`, a function of time in s."""
     position, quaternion, joint_position = standing_pose(NUM_ENVS)
@@ -354,11 +355,11 @@ def both(
 
 @pytest.mark.genesis
 def test_in_the_air_both_engines_agree_to_rounding(
-    genesis_simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+    genesis_simulation: GenesisSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With equal time steps, away from ground and joint limits, only masses, inertias, frames and servos could differ.
     monkeypatch.setattr(mujoco_simulation, "LONGEST_STEP", math.inf)
-    simulation = MujocoSimulation(BIPED, NUM_ENVS, SimulationConfig(), CPU)
+    simulation = MujocoSimulator(BIPED, NUM_ENVS, SimulationConfig(), CPU)
     phase = 2.0 * math.pi * torch.rand(NUM_ENVS, 9, generator=torch.Generator().manual_seed(0))
 
     def swing(seconds: float) -> Tensor:
@@ -373,7 +374,7 @@ def test_in_the_air_both_engines_agree_to_rounding(
 
 
 @pytest.mark.genesis
-def test_both_engines_agree_on_standing(genesis_simulation: Simulation, simulation: MujocoSimulation) -> None:
+def test_both_engines_agree_on_standing(genesis_simulation: GenesisSimulator, simulation: MujocoSimulator) -> None:
     stand = DEFAULT_POSITION.repeat(NUM_ENVS, 1)
     genesis, ours = both(genesis_simulation, simulation, BIPED.nominal_base_height, lambda seconds: stand, 100)[-1]
     assert_close(ours.base_position, genesis.base_position, atol=1e-3, rtol=0.0)
@@ -385,7 +386,7 @@ def test_both_engines_agree_on_standing(genesis_simulation: Simulation, simulati
 
 
 @pytest.mark.genesis
-def test_both_engines_agree_on_squatting(genesis_simulation: Simulation, simulation: MujocoSimulation) -> None:
+def test_both_engines_agree_on_squatting(genesis_simulation: GenesisSimulator, simulation: MujocoSimulator) -> None:
     bent = torch.tensor([0.0, -0.15, 0.30, -0.15, 0.0, 0.15, -0.30, 0.15, 0.0])
 
     def squat(seconds: float) -> Tensor:
@@ -402,12 +403,12 @@ def test_both_engines_agree_on_squatting(genesis_simulation: Simulation, simulat
 
 def test_a_gpu_and_a_viewer_are_refused() -> None:
     with pytest.raises(ValueError, match="MuJoCo simulates on the CPU and cannot run on cuda:1; choose --device cpu"):
-        MujocoSimulation(BIPED, 2, SimulationConfig(), torch.device("cuda:1"))
+        MujocoSimulator(BIPED, 2, SimulationConfig(), torch.device("cuda:1"))
     with pytest.raises(ValueError, match="no viewer for MuJoCo"):
-        MujocoSimulation(BIPED, 2, SimulationConfig(), CPU, viewer=True)
+        MujocoSimulator(BIPED, 2, SimulationConfig(), CPU, viewer=True)
 
 
-def test_rendering_without_a_camera_is_refused(simulation: MujocoSimulation) -> None:
+def test_rendering_without_a_camera_is_refused(simulation: MujocoSimulator) -> None:
     with pytest.raises(ValueError, match="camera=True"):
         simulation.render()
 
@@ -415,13 +416,13 @@ def test_rendering_without_a_camera_is_refused(simulation: MujocoSimulation) -> 
 def test_missing_mujoco_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(ValueError, match="MuJoCo is not installed: pip install 'mujoco>="):
-        MujocoSimulation(BIPED, 2, SimulationConfig(), CPU)
+        MujocoSimulator(BIPED, 2, SimulationConfig(), CPU)
 
 
 def test_an_old_mujoco_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mujoco, "__version__", "3.3.2")
     with pytest.raises(ValueError, match=r"MuJoCo 3\.3\.2 is too old: pip install 'mujoco>="):
-        MujocoSimulation(BIPED, 2, SimulationConfig(), CPU)
+        MujocoSimulator(BIPED, 2, SimulationConfig(), CPU)
 
 
 def test_where_nothing_can_be_drawn_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +432,7 @@ def test_where_nothing_can_be_drawn_the_way_out_is_named(monkeypatch: pytest.Mon
     monkeypatch.setenv("MUJOCO_GL", "egl")
     monkeypatch.setattr(mujoco, "Renderer", refuse)
     with pytest.raises(ValueError, match=r"cannot render here \(no EGL\); set MUJOCO_GL to egl"):
-        MujocoSimulation(BIPED, 2, SimulationConfig(), CPU, camera=True)
+        MujocoSimulator(BIPED, 2, SimulationConfig(), CPU, camera=True)
 
 
 def test_the_engine_is_imported_only_when_a_simulation_is_made() -> None:

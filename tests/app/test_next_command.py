@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.command_line import parse
-from configs.experiment import Experiment
-from configs.next_command import ROOT, command
-from configs.play_options import PlayOptions
+from app.command_line import parse
+from app.experiment import Experiment
+from app.next_command import ROOT, command
+from app.play_options import PlayOptions
 from train import next_command
 
 
@@ -65,7 +65,7 @@ def test_the_command_works_where_the_program_was_called(tmp_path: Path) -> None:
     script = os.path.relpath(ROOT / "train.py", tmp_path)
     code = (
         "import sys; sys.argv[0] = sys.argv[1]; sys.path.insert(0, sys.argv[2])\n"
-        "from configs.next_command import command; print(command('play.py', '--help'))"
+        "from app.next_command import command; print(command('play.py', '--help'))"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code, script, str(ROOT)], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs.experiment import Experiment, to_plain
+from app.experiment import Experiment, to_plain
 from configs.presets import DEFAULT, GPU, PRESETS, SMOKE
 from ppo.checkpoint.sb3_zip import read_zip
-from tests.test_play import SMALL, save_model
+from tests.app.test_playing import SMALL, save_model
 from train import find_run, main, named_as_found, read_command_line
 
 BUDGET = ("--total-timesteps", "100000")

@@ -13,10 +13,10 @@ import torch
 
 import play
 import train
+from app.experiment import Experiment, from_plain, to_plain
+from app.play_options import PlayOptions
 from biped.env import BipedEnv, EnvConfig, check_robot
 from biped.robots.robot import BIPED
-from configs.experiment import Experiment, from_plain, to_plain
-from configs.play_options import PlayOptions
 from configs.presets import CPU, PRESETS
 from ppo.checkpoint.sb3_zip import read_zip, write_zip
 from ppo.learning_rate import LearningRate, LearningRateConfig

@@ -12,7 +12,7 @@ import tyro
 import yaml
 
 from biped.env import EnvConfig
-from biped.simulators.genesis import SimulationConfig
+from biped.simulators.config import SimulationConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import PrecisionName
 from ppo.update import PPOConfig

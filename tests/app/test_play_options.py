@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.play_options import PlayOptions
+from app.play_options import PlayOptions
 from play import main
+from tests.app.test_playing import fails
 from tests.end_to_end.command import assert_one_line_error, run_program
-from tests.test_play import fails
 
 
 @pytest.fixture(autouse=True)

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
 from biped.examination.criteria import WalkingCriteria
-from biped.examination.evaluation import (
+from biped.examination.examination import (
     COMMANDS,
     comparison,
     describe,
-    evaluate,
-    evaluation_config,
+    examination_config,
+    examine,
     means,
+    result_line,
     score,
     table,
     to_json,
     total_mass,
-    verdict,
 )
 from biped.examination.gait_meter import GaitSummary
 from biped.robots.robot import BIPED
@@ -62,8 +62,8 @@ class Recorder:
 
 
 def run(recorder: Recorder, simulator: FakeSimulator, seconds: float = 1.0) -> list[GaitSummary]:
-    env = BipedEnv(simulator, evaluation_config(PUSHED, seconds), seed=0)
-    return evaluate(recorder, env, TWO_COMMANDS, seconds=seconds, warmup_s=0.2)
+    env = BipedEnv(simulator, examination_config(PUSHED, seconds), seed=0)
+    return examine(recorder, env, TWO_COMMANDS, seconds=seconds, warmup_s=0.2)
 
 
 def printed(summaries: list[GaitSummary], width: int) -> list[str]:
@@ -113,17 +113,17 @@ def test_actions_are_clipped_before_they_are_measured() -> None:
         return torch.full((4, 9), 1000.0 if len(recorder.observations) % 2 else 0.0)
 
     config = dataclasses.replace(PUSHED, actuators=dataclasses.replace(PLAIN.actuators, action_limit=0.5))
-    env = BipedEnv(FakeSimulator(4), evaluation_config(config, 1.0), seed=0)
-    for summary in evaluate(bang_bang, env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2):
+    env = BipedEnv(FakeSimulator(4), examination_config(config, 1.0), seed=0)
+    for summary in examine(bang_bang, env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2):
         assert summary.action_rate == pytest.approx(0.25)
 
 
 def test_robots_that_cannot_be_shared_and_runs_that_are_too_short() -> None:
     env = BipedEnv(FakeSimulator(3), PLAIN, seed=0)
     with pytest.raises(ValueError, match="3 robots cannot be shared equally by 2 commands"):
-        evaluate(Recorder(3), env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2)
+        examine(Recorder(3), env, TWO_COMMANDS, seconds=1.0, warmup_s=0.2)
     with pytest.raises(ValueError, match="longer than the 2 s"):
-        evaluate(Recorder(3), env, COMMANDS[:1], seconds=2.0, warmup_s=2.0)
+        examine(Recorder(3), env, COMMANDS[:1], seconds=2.0, warmup_s=2.0)
 
 
 def test_the_mass_is_that_of_all_links() -> None:
@@ -215,9 +215,9 @@ def test_means_are_over_the_commands_that_are_asked_for_them() -> None:
 
 def test_the_verdict_is_one_line() -> None:
     good, bad = walking(COMMANDS[1]), walking(COMMANDS[2], 0.06)
-    assert verdict([good], CRITERIA) == "1 of 1 commands pass"
-    assert verdict([standing(0.034), good], CRITERIA) == "1 of 2 commands pass; stand: drift 0.034 is above 0.03"
-    assert verdict([bad] * 4, CRITERIA, most=1) == (
+    assert result_line([good], CRITERIA) == "1 of 1 commands pass"
+    assert result_line([standing(0.034), good], CRITERIA) == "1 of 2 commands pass; stand: drift 0.034 is above 0.03"
+    assert result_line([bad] * 4, CRITERIA, most=1) == (
         "0 of 4 commands pass; x +0.50: forward velocity error 0.060 is above 0.05; 3 more fail"
     )
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import play
+from app.experiment import Experiment, to_plain
+from app.play_options import PlayOptions
 from biped.robots.robot import Robot
-from biped.simulators.genesis import SimulationConfig
+from biped.simulators.config import SimulationConfig
 from biped.simulators.state import State
-from configs.experiment import Experiment, to_plain
-from configs.play_options import PlayOptions
 from configs.presets import CPU, PRESETS, SMOKE
 from play import main
 from ppo.agent import TrainedAgent
@@ -35,7 +35,7 @@ CLOCKED, PLAIN = 40, 38
 
 
 class FakeSimulation(FakeSimulator):
-    """Takes the place of `biped.simulators.genesis.Simulation`."""
+    """Takes the place of `biped.simulators.genesis.GenesisSimulator`."""
 
     made: "FakeSimulation"
     """The one that was made last."""
@@ -69,7 +69,7 @@ class FakeSimulation(FakeSimulator):
 
 
 class FakeMujocoSimulation(FakeSimulation):
-    """Takes the place of `biped.simulators.mujoco.MujocoSimulation`; its feet are always in the air."""
+    """Takes the place of `biped.simulators.mujoco.MujocoSimulator`; its feet are always in the air."""
 
     def read(self) -> State:
         state = super().read()
@@ -83,8 +83,8 @@ def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimu
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(play, "Simulation", FakeSimulation)
-    monkeypatch.setattr(play, "MujocoSimulation", FakeMujocoSimulation)
+    monkeypatch.setattr(play, "GenesisSimulator", FakeSimulation)
+    monkeypatch.setattr(play, "MujocoSimulator", FakeMujocoSimulation)
     monkeypatch.setattr(play, "import_mujoco", lambda **options: None)
     return FakeSimulation
 
@@ -437,8 +437,8 @@ def test_mujoco_simulates_on_the_cpu_whatever_genesis_does(
             asked.append(device.type)
             super().__init__(robot, num_envs, config, torch.device("cpu"))
 
-    monkeypatch.setattr(play, "Simulation", Noted)
-    monkeypatch.setattr(play, "MujocoSimulation", Noted)
+    monkeypatch.setattr(play, "GenesisSimulator", Noted)
+    monkeypatch.setattr(play, "MujocoSimulator", Noted)
     monkeypatch.setattr(play, "resolve_device", lambda name: torch.device("cuda"))
     assert main(["--agent", "zero", "--evaluate", "-B", "1", "--seconds", "2.1", "--simulator", simulator]) == 0
     assert asked == kinds
@@ -532,5 +532,5 @@ def test_what_the_simulation_refuses_is_one_line(
     def refuse(*arguments: object, **options: object) -> FakeSimulation:
         raise ValueError("Genesis is not installed")
 
-    monkeypatch.setattr(play, "Simulation", refuse)
+    monkeypatch.setattr(play, "GenesisSimulator", refuse)
     assert fails(capsys, "--agent", "zero") == "error: Genesis is not installed"

@@ -38,7 +38,7 @@ COMMANDS: tuple[Command, ...] = (
 """What the robots are examined in."""
 
 
-def evaluation_config(config: EnvConfig, seconds: float, *, pushes: bool = False) -> EnvConfig:
+def examination_config(config: EnvConfig, seconds: float, *, pushes: bool = False) -> EnvConfig:
     """The task `config` for runs of `seconds`: one uninterrupted episode, without pushes unless they are wanted."""
     return replace(
         config,
@@ -53,14 +53,14 @@ def total_mass(robot: Robot) -> float:
     return sum(float(mass.get("value", 0.0)) for mass in ElementTree.parse(robot.asset).getroot().iter("mass"))
 
 
-def evaluate(
+def examine(
     controller: Controller, env: BipedEnv, commands: Sequence[Command], *, seconds: float, warmup_s: float
 ) -> list[GaitSummary]:
     """Let an equal number of robots follow each command, all at the same time.
 
     Args:
         controller: Chooses the actions.
-        env: Its configuration is `evaluation_config` of the task.
+        env: Its configuration is `examination_config` of the task.
         commands: Held for the whole run.
         seconds: Duration of the run.
         warmup_s: s at its start that are not counted, because the robots pick up speed; shorter than `seconds`.
@@ -139,7 +139,7 @@ def means(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> dict[s
     }
 
 
-def verdict(summaries: Sequence[GaitSummary], criteria: WalkingCriteria, most: int = 3) -> str:
+def result_line(summaries: Sequence[GaitSummary], criteria: WalkingCriteria, most: int = 3) -> str:
     """How many commands pass, and of at most `most` of the others the first criterion that is missed, in one line."""
     missed = [(summary, criteria.shortfalls(summary)) for summary in summaries]
     failed = [f"{describe(summary.command)}: {shortfalls[0]}" for summary, shortfalls in missed if shortfalls]
@@ -159,7 +159,7 @@ def table(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> Table:
         values = [getattr(summary, field) for summary in summaries]
         result.add_row(label, *(_cell(value, form) for value in values))
     result.add_section()
-    result.add_row("meets the criteria", *(_verdict(summary, criteria) for summary in summaries))
+    result.add_row("meets the criteria", *(_passes(summary, criteria) for summary in summaries))
     return result
 
 
@@ -180,7 +180,7 @@ def comparison(results: Results, criteria: WalkingCriteria) -> Table:
         name = describe(summaries[0].command)
         for simulator, summary in zip(results, summaries, strict=True):
             cells = (_cell(getattr(summary, field), form) for field, _, form in compared)
-            result.add_row(name, simulator, *cells, _verdict(summary, criteria))
+            result.add_row(name, simulator, *cells, _passes(summary, criteria))
             name = ""
     return result
 
@@ -189,7 +189,7 @@ def _cell(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
-def _verdict(summary: GaitSummary, criteria: WalkingCriteria) -> str:
+def _passes(summary: GaitSummary, criteria: WalkingCriteria) -> str:
     return "[green]yes[/]" if criteria.passes(summary) else "[red]no[/]"
 
 
