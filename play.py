@@ -1,6 +1,13 @@
 """Watch a biped walk: on a screen, as a video, or in numbers."""
 
+from ppo import launch
+
+if __name__ == "__main__":
+    # Before PyTorch is loaded.
+    launch.prepare()
+
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -38,6 +45,8 @@ from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.run_folder import newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.cpu import kernels
+from ppo.interruption import deferred, requested, use_compiled
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import resolve_device
 
@@ -47,8 +56,6 @@ if TYPE_CHECKING:
 DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
 SHIPPED_POLICY = BIPED.asset.with_name("walk.zip")
 """A robust walk; docs/walking.md says how it was trained and how well it walks."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 class Checkpoint(NamedTuple):
@@ -74,12 +81,13 @@ def main(arguments: Sequence[str]) -> int:
         except ValueError as error:
             fail(str(error))
         print(announce(options, checkpoint))
+        use_compiled(kernels.library())
         if options.simulator != "mujoco":
             print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
         return run(options, checkpoint, experiment, device)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + (requested() or signal.SIGINT)
 
 
 def read_command_line(arguments: Sequence[str]) -> PlayOptions:
@@ -227,7 +235,9 @@ def run_episodes(
     config = dataclasses.replace(experiment.env, episode_length_s=options.duration, randomize_episode_start=False)
     env = BipedEnv(simulation, config, seed=options.seed)
     try:
-        show_episodes(options, make_controller(options, checkpoint, env), env, simulation)
+        controller = make_controller(options, checkpoint, env)
+        with deferred():
+            show_episodes(options, controller, env, simulation)
     finally:
         env.close()
 
@@ -321,6 +331,8 @@ def show_episodes(
             print(f"recording {options.video}", flush=True)
 
         def after_step() -> None:
+            if requested() is not None:
+                raise KeyboardInterrupt
             if video is not None:
                 video.add(simulation.render())
             if real_time is not None:

@@ -1,10 +1,17 @@
 """Train the biped to walk: read the configuration, build the robots, hand both to `ppo.trainer.Trainer`."""
 
+from ppo import launch
+
+if __name__ == "__main__":
+    # Before PyTorch is loaded.
+    launch.prepare()
+
 import dataclasses
 import math
 import os
 import pickle
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +23,7 @@ import yaml
 
 from biped.env import BipedEnv
 from biped.examination.evaluation import COMMANDS, Command, evaluate, evaluation_config, means, score, verdict
-from biped.examination.metrics import WalkingCriteria
+from biped.examination.metrics import GaitSummary, WalkingCriteria
 from biped.robots.robot import BIPED
 from biped.simulators.genesis import Simulation, import_genesis
 from biped.task.observations import observation_fields
@@ -33,6 +40,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
+from ppo.interruption import requested, use_compiled
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
@@ -45,6 +53,8 @@ EVALUATION_ROBOTS = 8
 """Robots per command in an evaluation."""
 EVALUATION_SECONDS = 10.0
 """s that an evaluation lasts."""
+EVALUATION_CHECK_STEPS = 10
+"""Control steps of an evaluation after which the processes ask each other whether a signal has come."""
 DESCRIPTION = "Train a two-legged robot to walk with recurrent PPO. Flags may be written with - or _."
 
 
@@ -188,9 +198,11 @@ def run(
     logger: MetricsLogger | None,
 ) -> int:
     """Build robots and policy, train, and say where the result is; returns the exit code."""
+    use_compiled(kernels.library())
+    complaint = kernels.complaint()
+    if processes.device.type == "cpu" and complaint is not None:
+        console.message(complaint)
     env = build_env(experiment, processes, console)
-    if env.device.type == "cpu" and kernels.library() is None:
-        console.message("The network runs without compiled kernels, up to 1.6 times slower; a C compiler makes them")
     torch.manual_seed(experiment.seed)
     policy = RecurrentActorCritic(experiment.policy, env.observation_dim, env.action_dim).to(env.device)
     trainer = Trainer(
@@ -221,12 +233,19 @@ def run(
         console.close()
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # The second signal, to which the trainer answers at once.
+        console.close()
+        print("interrupted", file=sys.stderr)
+        return 128 + (requested() or signal.SIGINT)
     finally:
         env.close()
     console.close()
     if processes.rank == 0:
-        action = "interrupted; continue with: " if number else "done; see it walk with: "
-        print(action + next_command(experiment, interrupted=number is not None), flush=True)
+        # A signal during the last save ends a training that is complete.
+        interrupted = trainer.num_timesteps < experiment.total_timesteps
+        action = "interrupted; continue with: " if interrupted else "done; see it walk with: "
+        console.message(action + next_command(experiment, interrupted=interrupted))
     return 128 + number if number else 0
 
 
@@ -254,34 +273,64 @@ def build_env(experiment: Experiment, processes: Processes, console: Console) ->
     return env
 
 
+class ExaminationInterruptedError(Exception):
+    """A signal came to one of the processes."""
+
+
 class Examiner:
     """Judges policies by the examination of `play.py --evaluate`, with fewer robots; the processes share the commands.
+
+    A signal ends an examination in all processes after the same control step, without a verdict.
 
     Args:
         env: `EVALUATION_ROBOTS` for each of this process's `commands`; None where it has none.
         processes: this process among those that train together.
         seed: of what the robots meet in every evaluation.
+        control_dt: s, of the robots of all processes.
     """
 
-    def __init__(self, env: BipedEnv | None, processes: Processes, seed: int) -> None:
+    def __init__(self, env: BipedEnv | None, processes: Processes, seed: int, control_dt: float) -> None:
         self._env = env
         self._processes = processes
         self._seed = seed
+        self._steps = round(EVALUATION_SECONDS / control_dt)
+        self._step = 0
 
     def __call__(self, policy: RecurrentActorCritic) -> Verdict:
         """Examine the policy without exploration."""
-        own, env = [], self._env
-        if env is not None:
-            env.seed(self._seed)
-            agent = TrainedAgent(policy, env.num_envs)
-            commands = examined_commands(self._processes)
-            own = evaluate(agent, env, commands, seconds=EVALUATION_SECONDS, warmup_s=WARMUP_S)
+        self._step = 0
+        try:
+            own = self._examine(policy)
+        except ExaminationInterruptedError:
+            return Verdict(-math.inf, {}, "interrupted")
         summaries = [summary for part in self._processes.gather(own) for summary in part]
         if self._processes.rank:
             return Verdict(-math.inf, {}, "")
         summaries.sort(key=lambda summary: COMMANDS.index(summary.command))
         criteria = WalkingCriteria()
         return Verdict(score(summaries, criteria), means(summaries, criteria), verdict(summaries, criteria))
+
+    def _examine(self, policy: RecurrentActorCritic) -> list[GaitSummary]:
+        env = self._env
+        if env is None:
+            for _ in range(self._steps):
+                self._after_step()
+            return []
+        env.seed(self._seed)
+        agent = TrainedAgent(policy, env.num_envs)
+        return evaluate(
+            agent,
+            env,
+            examined_commands(self._processes),
+            seconds=EVALUATION_SECONDS,
+            warmup_s=WARMUP_S,
+            after_step=self._after_step,
+        )
+
+    def _after_step(self) -> None:
+        self._step += 1
+        if self._step % EVALUATION_CHECK_STEPS == 0 and self._processes.any(requested() is not None):
+            raise ExaminationInterruptedError
 
 
 def examined_commands(processes: Processes) -> tuple[Command, ...]:
@@ -297,7 +346,7 @@ def build_evaluator(experiment: Experiment, processes: Processes) -> Evaluator |
     if commands:
         simulation = Simulation(BIPED, EVALUATION_ROBOTS * len(commands), experiment.simulation, processes.device)
         env = BipedEnv(simulation, evaluation_config(experiment.env, EVALUATION_SECONDS), seed=experiment.seed)
-    return Examiner(env, processes, experiment.seed)
+    return Examiner(env, processes, experiment.seed, experiment.simulation.control_dt)
 
 
 def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:

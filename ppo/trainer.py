@@ -1,7 +1,6 @@
 """The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
 
 import math
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.collector import Collector
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
+from ppo.interruption import deferred
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
@@ -105,11 +105,10 @@ class Trainer:
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
 
-        SIGINT and SIGTERM let the current control step or minibatch finish and save `model_interrupted.zip`. Any other
-        exception saves `model_interrupted.zip` as well and is raised again.
+        SIGINT, SIGTERM and SIGHUP let the current control step or minibatch finish and save `model_interrupted.zip`.
+        Any other exception saves `model_interrupted.zip` as well and is raised again.
         """
-        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with deferred(self._on_signal):
             try:
                 self._train()
             except BaseException:
@@ -119,9 +118,6 @@ class Trainer:
                 raise
             # A signal that comes now must not end the process before the model is on the disk.
             self.save("model_final" if self.signal is None else "model_interrupted")
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         return self.signal
 
     def _train(self) -> None:

@@ -53,7 +53,13 @@ def total_mass(robot: Robot) -> float:
 
 
 def evaluate(
-    controller: Controller, env: BipedEnv, commands: Sequence[Command], *, seconds: float, warmup_s: float
+    controller: Controller,
+    env: BipedEnv,
+    commands: Sequence[Command],
+    *,
+    seconds: float,
+    warmup_s: float,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[GaitSummary]:
     """Let an equal number of robots follow each command, all at the same time.
 
@@ -63,6 +69,7 @@ def evaluate(
         commands: Held for the whole run.
         seconds: Duration of the run.
         warmup_s: s at its start that are not counted, because the robots pick up speed; shorter than `seconds`.
+        after_step: Called after every control step; may end the run by an exception.
 
     Returns:
         One summary per command.
@@ -84,6 +91,7 @@ def evaluate(
     for _ in range(round(seconds / env.control_dt)):
         action = controller(observation, ended).clamp(env.action_low, env.action_high)
         step = env.step(action)
+        after_step()
         observation, ended = step.observation, step.terminated | step.truncated
         meter.step(env.state, env.gait.contact, env.action, ended)
     return [meter.summary(slice(first, first + robots)) for first in range(0, env.num_envs, robots)]
