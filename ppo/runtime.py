@@ -1,12 +1,14 @@
 """Where and how the arithmetic runs: device, precision, and the time it takes."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import nn
 
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 
@@ -53,6 +55,8 @@ class Precision:
             raise ValueError("--precision tf32 needs a CUDA device; use fp32")
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
             raise ValueError("--precision bf16 is not supported by this GPU; use tf32 or fp32")
+        if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+            raise ValueError("--precision bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = name == "tf32"
         return cls(name, device.type)
@@ -62,6 +66,18 @@ class Precision:
         if self.name == "bf16":
             return torch.autocast(self.device_type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
+
+
+@functools.cache
+def cpu_has_bf16() -> bool:
+    """Whether the CPU learns in bf16: on processors without AVX-512 the library under PyTorch has no such LSTM."""
+    lstm = nn.LSTM(1, 1)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            lstm(torch.zeros(1, 1, 1))[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Stopwatch:

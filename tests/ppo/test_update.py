@@ -12,7 +12,7 @@ from ppo.optimizer import FlatAdam
 from ppo.policy import Evaluation, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.rollout import Rollout
-from ppo.runtime import Precision
+from ppo.runtime import Precision, cpu_has_bf16
 from ppo.update import (
     PPOConfig,
     _draw_minibatches,
@@ -308,6 +308,7 @@ def test_learning_lowers_the_loss_it_is_given() -> None:
     assert last.item() < 0.7 * first.item()
 
 
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16")
 def test_half_precision_learns_with_float_weights() -> None:
     policy = small_policy()
     rollout = random_rollout(policy, T, N)
