@@ -4,17 +4,16 @@ They are here to be measured, by `benchmarks.ablation` or alone; what pays moves
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-import biped.env
-import train
-from biped.env import BipedEnv
-from biped.simulators.state import State
+from app.build import Parts
+from app.training import main
+from biped.env import BipedEnv, EnvConfig
+from biped.simulators.interface import Simulator
 from biped.task.commands import Commands
-from biped.task.randomization import pushed_velocity
 from biped.task.rewards import RewardInputs
 from biped.task.terminations import EpisodeEnd
 from ppo.env import Step
@@ -57,47 +56,39 @@ class SmoothedVelocityEnv(BipedEnv):
         return inputs._replace(state=inputs.state._replace(base_linear_velocity=planar))
 
 
+class GrowingCommandsEnv(BipedEnv):
+    """Draws `GrowingCommands`."""
+
+    def __init__(self, simulator: Simulator, config: EnvConfig, *, seed: int) -> None:
+        super().__init__(simulator, config, seed=seed)
+        self.commands = GrowingCommands(config.commands, self.num_envs, self.control_dt, self._generator)
+
+
 class GrowingDisturbancesEnv(BipedEnv):
     """Pushes grow from nothing to their full speed, latency from its lowest to its highest."""
 
+    _grown = 0.0
+
     def step(self, action: Tensor) -> Step:
         """As the base class, with weaker disturbances at first."""
-        grown = min(1.0, self._step_count / GROWTH_STEPS)
-
-        def pushed(state: State, at_rest: Tensor, speed: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            return pushed_velocity(state, at_rest, speed * grown, generator)
-
-        biped.env.pushed_velocity = pushed  # type: ignore[attr-defined]
+        self._grown = min(1.0, self._step_count / GROWTH_STEPS)
         low, high = self.config.randomization.latency_steps
         drawn = self.randomization.latency
-        self.randomization.latency = drawn.clamp(max=low + int(grown * (high - low)))
+        self.randomization.latency = drawn.clamp(max=low + int(self._grown * (high - low)))
         step = super().step(action)
         self.randomization.latency = torch.where(self._began, self.randomization.latency, drawn)
         return step
 
-
-def grow_commands() -> None:
-    """Draw `GrowingCommands`."""
-    biped.env.Commands = GrowingCommands  # type: ignore[attr-defined]
+    def _push_speed(self) -> float:
+        return self._grown * super()._push_speed()
 
 
-def smooth_velocity() -> None:
-    """Train in a `SmoothedVelocityEnv`."""
-    train.BipedEnv = SmoothedVelocityEnv  # type: ignore[attr-defined]
-
-
-def grow_disturbances() -> None:
-    """Train in a `GrowingDisturbancesEnv`."""
-    train.BipedEnv = GrowingDisturbancesEnv  # type: ignore[attr-defined]
-
-
-IDEAS: Mapping[str, Callable[[], None]] = {
-    "commands that grow": grow_commands,
-    "velocity averaged over a stride": smooth_velocity,
-    "disturbances that grow": grow_disturbances,
+IDEAS: Mapping[str, Parts] = {
+    "commands that grow": Parts(env=GrowingCommandsEnv),
+    "velocity averaged over a stride": Parts(env=SmoothedVelocityEnv),
+    "disturbances that grow": Parts(env=GrowingDisturbancesEnv),
 }
 
 
 if __name__ == "__main__":
-    IDEAS[sys.argv[1]]()
-    sys.exit(train.main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:], IDEAS[sys.argv[1]]))

@@ -18,8 +18,9 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-import play
-import train
+from app.build import Parts
+from app.playing import main as play
+from app.training import main as train
 from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 from benchmarks.side_by_side import add_options, over_seeds, run_python
@@ -82,15 +83,14 @@ def main() -> int:
 
 def child(kind: str, seed: str, timesteps: str, folder: str) -> int:
     """Train one policy and examine it, in a process of its own; leaves `<folder>.json`."""
-    if kind == "feed-forward":
-        train.RecurrentActorCritic = play.RecurrentActorCritic = Forgetful  # type: ignore[attr-defined]
-    elif kind == CURRICULUM:
-        IDEAS[kind]()
+    forgetful, plain = Parts(policy=Forgetful), Parts()
+    trained = {"feed-forward": forgetful, CURRICULUM: IDEAS[CURRICULUM]}.get(kind, plain)
+    examined = forgetful if trained is forgetful else plain
     run = ["--preset", "robust", "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
-    code = train.main([*run, "--total-timesteps", timesteps, "--eval-freq", timesteps])
+    code = train([*run, "--total-timesteps", timesteps, "--eval-freq", timesteps], trained)
     model = str(Path(folder) / "run" / "model_final.zip")
     examination = ["--evaluate", "--disturbed", "--json", f"{folder}.json", "--seed", "1000"]
-    return code or play.main([model, *examination])
+    return code or play([model, *examination], examined)
 
 
 def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

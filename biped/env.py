@@ -214,7 +214,7 @@ class BipedEnv:
 
         self._step_count += 1
         if config.randomization.push_speed > 0.0 and self._step_count % self._push_interval == 0:
-            velocity = pushed_velocity(self.state, self._began, config.randomization.push_speed, self._generator)
+            velocity = pushed_velocity(self.state, self._began, self._push_speed(), self._generator)
             self.simulator.set_velocity(*velocity)
         self.simulator.step(joint_target)
         self.state = state = self.simulator.read()
@@ -280,6 +280,10 @@ class BipedEnv:
     def close(self) -> None:
         """Close the simulator."""
         self.simulator.close()
+
+    def _push_speed(self) -> float:
+        """m/s, the hardest push of this control step."""
+        return self.config.randomization.push_speed
 
     def _parts(self) -> dict[str, Buffers]:
         return {

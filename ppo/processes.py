@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from ppo.cpu.shared_memory import SharedSum, open_shared_sum
+from ppo.interruption import end_together_with, helper_environment
 
 T = TypeVar("T")
 
@@ -117,6 +118,8 @@ class Processes:
                 helper.wait(timeout=10.0)
             except subprocess.TimeoutExpired:
                 helper.kill()
+                helper.wait()
+        end_together_with(())
 
 
 def check_environment(environment: Mapping[str, str]) -> int:
@@ -167,12 +170,15 @@ def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started_by = helper_environment()
     helpers = [
         subprocess.Popen(
-            [sys.executable, *arguments], env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            [sys.executable, *arguments],
+            env={**os.environ, **group, **started_by, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(1, count)
     ]
+    end_together_with(helpers)
     os.environ.update({**group, "RANK": "0", "LOCAL_RANK": "0"})
     return helpers
 

@@ -1,6 +1,7 @@
 """Where and how the arithmetic runs: device, precision, random streams, and the time it takes."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.random import SeedSequence
+from torch import nn
 
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 
@@ -70,7 +72,7 @@ class Precision:
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
             raise ValueError("--precision bf16 is not supported by this GPU; use tf32 or fp32")
         if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
-            raise ValueError("--precision bf16 is not supported by this CPU; use fp32")
+            raise ValueError("--precision bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = name == "tf32"
         return cls(name, device.type)
@@ -82,13 +84,14 @@ class Precision:
         return contextlib.nullcontext()
 
 
+@functools.cache
 def cpu_has_bf16() -> bool:
-    """Whether the LSTMs of this PyTorch build run in bfloat16 on this CPU; only trying tells."""
+    """Whether the CPU learns in bf16: on processors without AVX-512 the library under PyTorch has no such LSTM."""
     with torch.random.fork_rng(devices=[]):
-        lstm = torch.nn.LSTM(1, 1, device="cpu")
+        lstm = nn.LSTM(1, 1, device="cpu")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            lstm(torch.zeros(1, 1, 1))
+            lstm(torch.zeros(1, 1, 1))[0].sum().backward()
     except RuntimeError:
         return False
     return True

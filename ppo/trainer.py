@@ -1,7 +1,6 @@
 """The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
 
 import math
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
+from ppo.interruption import deferred
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
@@ -112,8 +112,8 @@ class Trainer:
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
 
-        SIGINT and SIGTERM let the current control step or minibatch finish and save `model_interrupted.zip`. Any other
-        exception saves `model_interrupted.zip` as well and is raised again.
+        SIGINT, SIGTERM and SIGHUP let the current control step or minibatch finish and save `model_interrupted.zip`.
+        Any other exception saves `model_interrupted.zip` as well and is raised again.
 
         Raises:
             TrainingFailedError: training cannot go on, or its last model could not be saved in its folder.
@@ -123,8 +123,7 @@ class Trainer:
             checked(self._model([]))
         except ValueError as error:
             raise CheckpointError(f"no model of this training could be saved: {error}") from None
-        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with deferred(self._on_signal):
             try:
                 self._train()
             except BaseException:
@@ -136,14 +135,12 @@ class Trainer:
                         self.console.message(str(error))
                 raise
             # A signal that comes now must not end the process before the model is on the disk.
-            name = "model_interrupted" if self._interrupted() else "model_final"
+            interrupted = self._interrupted() and self.num_timesteps < self.budget.total_timesteps
+            name = "model_interrupted" if interrupted else "model_final"
             try:
                 self._write_last(name, self.processes.gather(self._process_state()))
             except CheckpointError as error:
                 raise TrainingFailedError(str(error)) from None
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         return self.signal
 
     def _train(self) -> None:
@@ -357,9 +354,12 @@ class Trainer:
             model: of the same network, with as many observations and actions.
 
         Raises:
-            ValueError: the environments take none of the actions that the model may choose.
+            CheckpointError: the environments take none of the actions that the model may choose.
         """
-        self.policy.bound_actions(model.action_low, model.action_high)
+        try:
+            self.policy.bound_actions(model.action_low, model.action_high)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from None
         self.policy.load_state_dict(model.parameters)
         self.policy.restore_normalizer(model.native_state or {})
         if model.optimizer and model.optimizer["state"]:

@@ -16,13 +16,13 @@ import pytest
 
 from app.command_line import parse
 from app.experiment import Experiment
+from app.play_flags import read_command_line
 from configs.presets import PRESETS
-from play import read_command_line
 from ppo.checkpoint.__main__ import main as checkpoint_command
 from tests.documents import PAGES, ROOT, Command, anchors, code_spans, commands, fences, flags, hunks, links
 from tests.end_to_end.command import USER_ENVIRONMENT
 
-PACKAGES = "ppo|biped|configs|benchmarks|tests"
+PACKAGES = "app|ppo|biped|configs|benchmarks|tests"
 BENCHMARKS = sorted(module.name for module in pkgutil.iter_modules([str(ROOT / "benchmarks")]))
 EXTENSION = ROOT / "docs" / "extend.md"
 STEP = """
@@ -224,7 +224,7 @@ def test_python_runs(page: Path) -> None:
 
 
 def test_the_diffs_make_a_reward_and_an_observation(folder: Path) -> None:
-    for package in ("biped", "configs", "ppo", "tests"):
+    for package in ("app", "biped", "configs", "ppo", "tests"):
         shutil.copytree(ROOT / package, folder / package, dirs_exist_ok=True)
     for fence in fences(EXTENSION):
         if fence.language == "diff":

@@ -25,6 +25,8 @@ Controller = Callable[[Tensor, Tensor], Tensor]
 Results = Mapping[str, Sequence[GaitSummary]]
 """Of every simulator, by name, the summaries of the same commands."""
 
+WARMUP_S = 2.0
+"""s at the start of an examination that are not counted, because the robots pick up speed."""
 COMMANDS: tuple[Command, ...] = (
     (0.0, 0.0, 0.0),
     (0.3, 0.0, 0.0),
@@ -54,7 +56,13 @@ def total_mass(robot: Robot) -> float:
 
 
 def examine(
-    controller: Controller, env: BipedEnv, commands: Sequence[Command], *, seconds: float, warmup_s: float
+    controller: Controller,
+    env: BipedEnv,
+    commands: Sequence[Command],
+    *,
+    seconds: float,
+    warmup_s: float,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[GaitSummary]:
     """Let an equal number of robots follow each command, all at the same time.
 
@@ -64,6 +72,7 @@ def examine(
         commands: Held for the whole run.
         seconds: Duration of the run.
         warmup_s: s at its start that are not counted, because the robots pick up speed; shorter than `seconds`.
+        after_step: Called after every control step; may end the run by an exception.
 
     Returns:
         One summary per command.
@@ -85,6 +94,7 @@ def examine(
     for _ in range(round(seconds / env.control_dt)):
         action = controller(observation, ended).clamp(env.action_low, env.action_high)
         step = env.step(action)
+        after_step()
         observation, ended = step.observation, step.terminated | step.truncated
         meter.step(env.state, env.gait.contact, env.action, ended)
     return [meter.summary(slice(first, first + robots)) for first in range(0, env.num_envs, robots)]

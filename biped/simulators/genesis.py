@@ -22,6 +22,7 @@ from torch import Tensor
 from biped.robots.robot import Robot
 from biped.simulators.config import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
+from biped.simulators.genesis_cache import keep_kernels, settle_caches
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
@@ -138,6 +139,7 @@ class GenesisSimulator:
         self.set_motor_strength(self._strength)
         self.reset(~self._failed, *self._standing_pose)
         self._standing = self._values()[0].clone()
+        keep_kernels()
         self.build_seconds = time.perf_counter() - start
 
     def step(self, joint_target: Tensor) -> None:
@@ -325,6 +327,7 @@ def import_genesis() -> ModuleType:
         raise ValueError(f"Genesis {version} is not supported: {remedy}")
 
     unset_empty_variables("GS_", "QD_", "PYOPENGL_")
+    settle_caches(lambda line: print(line, file=sys.stderr, flush=True))
     # Importing Genesis replaces the hook that prints uncaught exceptions with one that prints them twice.
     excepthook = sys.excepthook
     import genesis as gs

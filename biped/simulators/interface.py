@@ -1,9 +1,11 @@
-"""What the environment asks of a simulator, so that another engine can take Genesis's place."""
+"""What environment and programs ask of a simulator, so that another engine can take Genesis's place."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from biped.robots.robot import Robot
@@ -77,6 +79,10 @@ class Simulator(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
+        ...
+
+    def render(self) -> NDArray[np.uint8]:
+        """One frame `[rows, columns, 3]` of robot 0; raises ValueError where the simulator has no camera."""
         ...
 
     def close(self) -> None:

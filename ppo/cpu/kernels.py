@@ -1,6 +1,7 @@
 """The compiled kernels of `kernels.c` for a CPU: dense layers and the step-by-step part of LSTM layers.
 
-`ppo.cpu.shared_memory` calls the functions that add up gradients over processes.
+`ppo.cpu.shared_memory` calls the functions that add up gradients over processes, `ppo.interruption` the one that ends
+this process.
 
 They are compiled at first use. Without a C compiler, or with the environment variable `PPO_KERNELS=0`, PyTorch's own
 operations take their place; the numbers agree to rounding, a small network learns at half the speed.
@@ -14,11 +15,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+
+from ppo.checkpoint.atomic import atomic_write, remove_abandoned
 
 SOURCE = Path(__file__).with_name("kernels.c")
 COMPILERS = ("cc", "gcc", "clang")
@@ -28,38 +32,111 @@ COMPILE_TIMEOUT = 120.0
 """s after which a compiler counts as broken."""
 
 
-@functools.cache
+class Loaded(NamedTuple):
+    """What came of loading the kernels."""
+
+    library: ctypes.CDLL | None
+    """None where they are switched off or cannot be compiled."""
+    complaint: str | None
+    """One line about what is missing or costs time at every start; None if all is well."""
+
+
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None where they are switched off or cannot be compiled."""
+    """The compiled kernels; None where they are switched off or cannot be compiled, as `complaint` tells."""
+    return loaded().library
+
+
+def complaint() -> str | None:
+    """One line about what is wrong with the kernels of this process, for its user; None if nothing is."""
+    return loaded().complaint
+
+
+@functools.cache
+def loaded() -> Loaded:
+    """The kernels of this process, loaded at the first call."""
+    return load(COMPILERS)
+
+
+def load(compilers: Sequence[str]) -> Loaded:
+    """Load the kernels from the user's cache, after compiling them where it does not hold them whole.
+
+    Args:
+        compilers: commands, the best one first.
+    """
+    without = "The network runs without compiled kernels, up to 1.6 times slower: "
     if os.environ.get("PPO_KERNELS", "1") == "0":
-        return None
-    for compiler in filter(None, map(shutil.which, COMPILERS)):
+        return Loaded(None, without + "PPO_KERNELS=0 switches them off")
+    found = list(filter(None, map(shutil.which, compilers)))
+    reason = f"there is no C compiler ({', '.join(compilers)})"
+    for compiler in found:
         for flags in ((*NATIVE_FLAGS, *FLAGS), FLAGS):
             try:
-                loaded = ctypes.CDLL(str(_compile(compiler, flags)))
-            except (OSError, RuntimeError, subprocess.SubprocessError):
-                continue
-            loaded.dense_workspace.restype = loaded.lstm_workspace.restype = ctypes.c_ssize_t
-            return loaded
-    return None
+                return _load(compiler, flags)
+            except subprocess.CalledProcessError as error:
+                lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+                reason = f"{compiler}: {next((line for line in lines if 'error' in line), lines[0])}"
+            except subprocess.TimeoutExpired:
+                reason = f"{compiler} had not compiled them after {COMPILE_TIMEOUT:.0f} s"
+            except OSError as error:
+                reason = str(error)
+    return Loaded(None, without + reason)
 
 
-def _compile(compiler: str, flags: tuple[str, ...]) -> Path:
-    """Compile the kernels for this machine unless that has been done; returns the library's file."""
+def _load(compiler: str, flags: tuple[str, ...]) -> Loaded:
+    """Load what this compiler makes.
+
+    Raises:
+        OSError: it can be written nowhere, or not be loaded.
+        subprocess.SubprocessError: the compiler fails.
+    """
     source = SOURCE.read_bytes()
     key = hashlib.sha256(source + repr((compiler, flags, _processor())).encode()).hexdigest()[:20]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biped-ppo"
-    target = folder / f"kernels-{key}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / target.name
+    try:
+        target = _cache_folder() / f"kernels-{key}.so"
+        if _whole(target):
+            return Loaded(_open(target), None)
+    except (OSError, RuntimeError):
+        # Whatever keeps it from being read, the attempt to write it will tell.
+        pass
+    # Private to this user, as what is loaded from it is run.
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "kernels.so"
         command = [compiler, *flags, "-o", str(made), str(SOURCE)]
         subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_TIMEOUT)
-        # Another process may be doing the same; whoever is last replaces like by like.
-        made.replace(target)
-    return target
+        code = made.read_bytes()
+        try:
+            folder = _cache_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            target = folder / f"kernels-{key}.so"
+            # Another process may be doing the same; whoever is last replaces like by like.
+            with atomic_write(target) as file:
+                file.write(code + hashlib.sha256(code).digest())
+            remove_abandoned(folder)
+            return Loaded(_open(target), None)
+        except (OSError, RuntimeError) as error:
+            return Loaded(_open(made), f"The network's kernels are compiled anew at every start: {error}")
+
+
+def _cache_folder() -> Path:
+    """Where compiled kernels are kept.
+
+    Raises:
+        RuntimeError: this user has no home folder.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biped-ppo"
+
+
+def _whole(path: Path) -> bool:
+    """Whether a library is as it was written, its digest behind it: one that is cut short can end the process."""
+    content = path.read_bytes() if path.exists() else b""
+    length = hashlib.sha256().digest_size
+    return len(content) > length and hashlib.sha256(content[:-length]).digest() == content[-length:]
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(path))
+    loaded.dense_workspace.restype = loaded.lstm_workspace.restype = ctypes.c_ssize_t
+    return loaded
 
 
 def _processor() -> str:

@@ -11,8 +11,8 @@ import pytest
 from app.command_line import parse
 from app.experiment import Experiment
 from app.next_command import ROOT, command
-from app.play_options import PlayOptions
-from train import next_command
+from app.play_flags import PlayOptions
+from app.run_files import next_command
 
 
 def test_the_usual_case_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,13 +49,13 @@ def test_the_usual_case_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_every_name_is_read_back(exp_name: str, log_dir: str) -> None:
-    experiment = Experiment(exp_name=exp_name, log_dir=Path(log_dir))
-    *_, program, flag = shlex.split(next_command(experiment, interrupted=True))[:3]
+    experiment, folder = Experiment(exp_name=exp_name, log_dir=Path(log_dir)), Path(log_dir, exp_name)
+    *_, program, flag = shlex.split(next_command(experiment, folder, interrupted=True))[:3]
     assert (Path(program).name, flag) == ("train.py", "--continue-training")
-    words = shlex.split(next_command(experiment, interrupted=True))[2:]
+    words = shlex.split(next_command(experiment, folder, interrupted=True))[2:]
     read = parse(Experiment, Experiment(), words, program="train.py", description="")
     assert (read.exp_name, read.log_dir, read.continue_training) == (exp_name, Path(log_dir), True)
-    words = shlex.split(next_command(experiment, interrupted=False))[2:]
+    words = shlex.split(next_command(experiment, folder, interrupted=False))[2:]
     options = parse(PlayOptions, PlayOptions(), words, program="play.py", description="")
     assert (options.exp_name, options.log_dir) == (exp_name, Path(log_dir))
 

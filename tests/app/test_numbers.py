@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-import play
-import train
+from app import play_flags, train_flags
 from app.experiment import Experiment, from_plain, to_plain
-from app.play_options import PlayOptions
+from app.play_flags import PlayOptions
 from biped.env import BipedEnv, EnvConfig, check_robot
 from biped.robots.robot import BIPED
 from configs.presets import CPU, PRESETS
@@ -147,7 +146,7 @@ def test_what_is_no_sensible_number_is_refused(number: Number) -> None:
 @pytest.mark.parametrize("number", TRAIN, ids=lambda number: number.flag)
 def test_train_refuses_in_one_line_that_names_the_flag(number: Number, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = str(10**30) if number.type is int else "nan"
-    assert_refused(train.read_command_line, number, wrong, capsys)
+    assert_refused(train_flags.read_command_line, number, wrong, capsys)
 
 
 @pytest.mark.parametrize("number", PLAY, ids=lambda number: number.flag)
@@ -155,7 +154,7 @@ def test_play_refuses_in_one_line_that_names_the_flag(number: Number, capsys: py
     for value in number.values():
         if value not in accepted(number):
             wrong = value[0] if isinstance(value, tuple) else value
-            assert_refused(play.read_command_line, number, str(wrong), capsys)
+            assert_refused(play_flags.read_command_line, number, str(wrong), capsys)
 
 
 def assert_refused(read: Any, number: Number, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401

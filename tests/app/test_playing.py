@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import play
+from app.build import Engine, MakeSimulator, Parts
 from app.experiment import Experiment, to_plain
-from app.play_options import PlayOptions
+from app.load import SHIPPED_POLICY
+from app.play_flags import PlayOptions
+from app.playing import main as play
 from biped.robots.robot import Robot
 from biped.simulators.config import SimulationConfig
 from biped.simulators.state import State
 from configs.presets import CPU, PRESETS, SMOKE
-from play import main
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.checkpoint.sb3_zip import write_zip
@@ -76,6 +77,24 @@ class FakeMujocoSimulation(FakeSimulation):
         return state._replace(foot_contact_force=torch.zeros_like(state.foot_contact_force))
 
 
+def parts(
+    genesis: MakeSimulator = FakeSimulation,
+    mujoco: MakeSimulator = FakeMujocoSimulation,
+    load_mujoco: Callable[..., object] = lambda **_: None,
+) -> Parts:
+    """Engines that take no time."""
+    engines = {
+        "genesis": Engine(genesis, lambda **_: None, on_cpu_only=False, compiles=True),
+        "mujoco": Engine(mujoco, load_mujoco, on_cpu_only=True, compiles=False),
+    }
+    return Parts(engines=engines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The program with these engines."""
+    return play(arguments, parts())
+
+
 @pytest.fixture(autouse=True)
 def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimulation]:
     """An empty working folder, no display, and a simulation that takes no time."""
@@ -83,9 +102,6 @@ def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimu
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(play, "GenesisSimulator", FakeSimulation)
-    monkeypatch.setattr(play, "MujocoSimulator", FakeMujocoSimulation)
-    monkeypatch.setattr(play, "import_mujoco", lambda **options: None)
     return FakeSimulation
 
 
@@ -120,10 +136,10 @@ def save_model(
     return path
 
 
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str, made_of: Parts | None = None) -> str:
     """The one line with which the program refuses the arguments."""
     with pytest.raises(SystemExit) as error:
-        main(arguments)
+        play(arguments, made_of or parts())
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
@@ -211,7 +227,7 @@ def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.Captu
     assert targets("--seconds", "0.2").shape == (10, 1, 9)
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "no run of yours in logs yet; this is the policy that comes with the project"
-    assert second.startswith(str(play.SHIPPED_POLICY))
+    assert second.startswith(str(SHIPPED_POLICY))
     save_model(Path("logs/biped-walking-sb3-recurrentppo/model_final.zip"), experiment=SMOKE)
     targets("--seconds", "0.2")
     assert "comes with the project" not in capsys.readouterr().out
@@ -226,7 +242,7 @@ def test_who_has_trained_under_other_names_is_told_how_to_see_them(capsys: pytes
     assert first == "no run has the default name; this is the policy that comes with the project"
     assert second.startswith("to see one of yours: ")
     assert second.endswith("play.py --exp-name NAME, newest first: walk, -x")
-    assert third.startswith(str(play.SHIPPED_POLICY))
+    assert third.startswith(str(SHIPPED_POLICY))
     assert "choose one of these with --exp-name, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
 
 
@@ -242,7 +258,7 @@ def test_a_plain_zip_is_played_in_the_task_of_the_preset(capsys: pytest.CaptureF
     assert main(["clocked.zip", "--seconds", "0.1", "--preset", "cpu"]) == 0
     capsys.readouterr()
     line = fails(capsys, "clocked.zip", "--seconds", "0.1")
-    assert line.startswith("error: clocked.zip: the policy takes 40 observations and gives 9 actions, ")
+    assert line.startswith("error: clocked.zip is of another robot or task: it takes 40 observations and gives 9 ")
     assert "38 and 9" in line
     assert "--preset" in line
     save_model(Path("other.zip"), action_dim=3)
@@ -422,26 +438,10 @@ def test_mujoco_takes_the_place_of_genesis(capsys: pytest.CaptureFixture[str]) -
     assert "Compiling" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("simulator", "kinds"), [("genesis", ["cuda"]), ("mujoco", ["cpu"]), ("both", ["cuda", "cpu"])]
-)
-def test_mujoco_simulates_on_the_cpu_whatever_genesis_does(
-    simulator: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    class Noted(FakeSimulation):
-        def __init__(
-            self, robot: Robot, num_envs: int, config: SimulationConfig, device: torch.device, **_: bool
-        ) -> None:
-            asked.append(device.type)
-            super().__init__(robot, num_envs, config, torch.device("cpu"))
-
-    monkeypatch.setattr(play, "GenesisSimulator", Noted)
-    monkeypatch.setattr(play, "MujocoSimulator", Noted)
-    monkeypatch.setattr(play, "resolve_device", lambda name: torch.device("cuda"))
-    assert main(["--agent", "zero", "--evaluate", "-B", "1", "--seconds", "2.1", "--simulator", simulator]) == 0
-    assert asked == kinds
+@pytest.mark.parametrize(("engine", "kind"), [("genesis", "cuda"), ("mujoco", "cpu")])
+def test_mujoco_simulates_on_the_cpu_whatever_genesis_does(engine: str, kind: str) -> None:
+    parts().simulator(engine, 1, SimulationConfig(), torch.device("cuda"))
+    assert FakeSimulation.made.asked_device.type == kind
 
 
 def test_an_evaluation_in_both_simulators_shows_the_same_robots_side_by_side(
@@ -474,16 +474,15 @@ def test_an_evaluation_in_both_simulators_shows_the_same_robots_side_by_side(
     assert json.loads(Path("one.json").read_text())["commands"] == document["commands"][8:]
 
 
-def test_missing_mujoco_is_noticed_before_genesis_starts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_mujoco_is_noticed_before_genesis_starts(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(**options: object) -> None:
         raise ValueError("MuJoCo is not installed")
 
-    monkeypatch.setattr(play, "import_mujoco", refuse)
-    assert fails(capsys, "--agent", "zero", "--evaluate", "--simulator", "both") == "error: MuJoCo is not installed"
+    missing = parts(load_mujoco=refuse)
+    line = fails(capsys, "--agent", "zero", "--evaluate", "--simulator", "both", made_of=missing)
+    assert line == "error: MuJoCo is not installed"
     assert capsys.readouterr().out == ""
-    assert main(["--agent", "zero", "--seconds", "0.1"]) == 0
+    assert play(["--agent", "zero", "--seconds", "0.1"], missing) == 0
 
 
 def test_ctrl_c_ends_quietly_and_keeps_the_video(
@@ -526,11 +525,8 @@ def test_no_window_opens_where_none_is_wanted(arguments: list[str], monkeypatch:
     assert not FakeSimulation.made.viewer
 
 
-def test_what_the_simulation_refuses_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_simulation_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(*arguments: object, **options: object) -> FakeSimulation:
         raise ValueError("Genesis is not installed")
 
-    monkeypatch.setattr(play, "GenesisSimulator", refuse)
-    assert fails(capsys, "--agent", "zero") == "error: Genesis is not installed"
+    assert fails(capsys, "--agent", "zero", made_of=parts(genesis=refuse)) == "error: Genesis is not installed"

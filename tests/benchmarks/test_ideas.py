@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-import biped.env
 from benchmarks.ideas import (
     GROWTH_STEPS,
+    IDEAS,
     GrowingCommands,
     GrowingDisturbancesEnv,
     SmoothedVelocityEnv,
-    grow_commands,
 )
 from biped.env import EnvConfig
 from biped.task.commands import CommandConfig
@@ -19,12 +18,11 @@ from biped.task.terminations import EpisodeEnd
 from tests.biped.simulators.fake_simulator import FakeSimulator
 
 
-def test_commands_grow_to_their_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(biped.env, "Commands", biped.env.Commands)  # type: ignore[attr-defined]
-    grow_commands()
-    assert biped.env.Commands is GrowingCommands  # type: ignore[attr-defined]
+def test_commands_grow_to_their_whole_range() -> None:
     config = CommandConfig(linear_velocity_x=(-1.0, 1.0))
-    commands = GrowingCommands(config, 4096, 0.02, torch.Generator().manual_seed(0))
+    env = IDEAS["commands that grow"].environment(FakeSimulator(4096), EnvConfig(commands=config), 0)
+    commands = env.commands
+    assert isinstance(commands, GrowingCommands)
     due, waiting = torch.zeros(4096, dtype=torch.long), torch.ones(4096, dtype=torch.long)
     commands.step(due)
     assert commands.value[:, 0].abs().max().item() == pytest.approx(0.3, abs=1e-3)
@@ -52,8 +50,7 @@ def test_the_velocity_that_is_paid_for_is_smoothed_within_an_episode() -> None:
     torch.testing.assert_close(paid(0.0, 0.3), torch.tensor([[0.58, 0.0, 0.3], [0.0, 0.0, 0.3]]))
 
 
-def test_disturbances_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(biped.env, "pushed_velocity", biped.env.pushed_velocity)  # type: ignore[attr-defined]
+def test_disturbances_grow() -> None:
     simulator = FakeSimulator(256)
     randomization = RandomizationConfig(latency_steps=(0, 2), push_speed=1.0, push_interval_s=0.02)
     env = GrowingDisturbancesEnv(simulator, EnvConfig(randomization=randomization), seed=0)

@@ -68,7 +68,7 @@ def test_unreadable_checkpoint(tmp_path: Path) -> None:
 def test_model_of_another_robot(tmp_path: Path) -> None:
     write_zip(tmp_path / "other.zip", small_model(observation_dim=12, action_dim=3))
     result = run_program("train.py", "--preset", "smoke", "--load-model", "other.zip", cwd=tmp_path)
-    assert_one_line_error(result, "12 observations and 3 actions", "40 and 9")
+    assert_one_line_error(result, "12 observations and gives 3 actions", "40 and 9")
     assert not (tmp_path / "logs").exists()
 
 

@@ -65,7 +65,7 @@ def test_devices_that_are_not_there(name: str, count: int, message: str, monkeyp
         ("bf16", "cuda", "bf16", "highest"),
         pytest.param(
             *("bf16", "cpu", "bf16", "highest"),
-            marks=pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bfloat16"),
+            marks=pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16"),
         ),
     ],
 )
@@ -87,6 +87,12 @@ def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(ValueError, match="--precision bf16 is not supported by this GPU"):
         Precision.resolve("bf16", torch.device("cuda"))
+
+
+@pytest.mark.skipif(cpu_has_bf16(), reason="this CPU runs LSTMs in bf16")
+def test_bf16_is_refused_where_the_cpu_cannot_run_an_lstm_in_it() -> None:
+    with pytest.raises(ValueError, match="--precision bf16 is not supported by this CPU"):
+        Precision.resolve("bf16", torch.device("cpu"))
 
 
 def test_autocast() -> None:

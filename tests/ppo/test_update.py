@@ -308,7 +308,7 @@ def test_learning_lowers_the_loss_it_is_given() -> None:
     assert last.item() < 0.7 * first.item()
 
 
-@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bfloat16")
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16")
 def test_half_precision_learns_with_float_weights() -> None:
     policy = small_policy()
     rollout = random_rollout(policy, T, N)

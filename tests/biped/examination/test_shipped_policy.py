@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from app.experiment import from_plain
+from app.load import SHIPPED_POLICY
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.examination import examination_config, examine
 from biped.examination.gait_meter import GaitSummary
 from biped.simulators.genesis import GenesisSimulator
-from play import SHIPPED_POLICY
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.policy import RecurrentActorCritic

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from biped.robots.robot import BIPED, Robot
@@ -120,6 +122,9 @@ class FakeSimulator:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value.clone())
+
+    def render(self) -> NDArray[np.uint8]:
+        raise ValueError("no camera")
 
     def close(self) -> None:
         self.closed = True

@@ -2,16 +2,18 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from app.command_line import fail, flags_given, parse
+from biped.examination.examination import WARMUP_S
 from ppo.value_ranges import Range, check_ranges
 
-WARMUP_S = 2.0
-"""s at the start of an evaluation that are not counted, because the robots pick up speed."""
+DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,36 @@ def can_be_written(path: Path) -> bool:
 def has_display() -> bool:
     """A window can be opened, as far as can be told without trying."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def read_command_line(arguments: Sequence[str]) -> PlayOptions:
+    """The options that the command line gives; bad ones end the program with one line."""
+    words = list(arguments)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "--checkpoint")
+    names = ("checkpoint", "exp_name", "log_dir", "video", "evaluate", "simulator")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
+    for name in ("exp_name", "log_dir"):
+        if name in given and given.get("checkpoint") is not None:
+            fail(
+                f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
+            )
+    filmed = given.get("video") is not None or given.get("evaluate", False)
+    default = PlayOptions(viewer=has_display() and not filmed and given.get("simulator", "genesis") == "genesis")
+    options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
+    try:
+        options.check()
+    except ValueError as error:
+        fail(str(error))
+    return options
+
+
+UNLIKE_DEFAULT = PlayOptions(
+    checkpoint=Path("other"),
+    exp_name="other",
+    log_dir=Path("other"),
+    video=Path("other"),
+    evaluate=True,
+    simulator="mujoco",
+)
+"""Differs from the default in all that must be known before the other flags are read."""

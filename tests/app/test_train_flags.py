@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from app.experiment import Experiment, to_plain
+from app.run_files import name_to_find
+from app.train_flags import find_run, read_command_line
+from app.training import main
 from configs.presets import DEFAULT, GPU, PRESETS, SMOKE
 from ppo.checkpoint.sb3_zip import read_zip
 from tests.app.test_playing import SMALL, save_model
-from train import find_run, main, named_as_found, read_command_line
 
 BUDGET = ("--total-timesteps", "100000")
 
@@ -97,11 +99,11 @@ def test_a_run_in_a_numbered_folder_keeps_its_name() -> None:
     for name in ("walk", "walk_2"):
         experiment, folder, _ = read_command_line(["--continue-training", "-e", name, *BUDGET])
         assert (experiment.exp_name, folder) == ("walk", Path("logs/walk_2"))
-        assert named_as_found(experiment, Path("logs/walk_2")).exp_name == "walk"
+        assert name_to_find(experiment, Path("logs/walk_2")) == "walk"
     save_run("logs/walk_3", named("walk"))
     experiment, folder, _ = read_command_line(["--continue-training", "-e", "walk_2", *BUDGET])
     assert (experiment.exp_name, folder) == ("walk", Path("logs/walk_2"))
-    assert named_as_found(experiment, Path("logs/walk_2")).exp_name == "walk_2"
+    assert name_to_find(experiment, Path("logs/walk_2")) == "walk_2"
 
 
 def test_a_run_whose_own_name_ends_in_a_number_is_not_mistaken_for_another() -> None:
@@ -117,7 +119,7 @@ def test_a_folder_renamed_by_hand_is_found_and_its_run_not_renamed() -> None:
     save_run("logs/best", named("walk"))
     experiment, folder, _ = read_command_line(["--continue-training", "-e", "best", *BUDGET])
     assert (experiment.exp_name, folder) == ("walk", Path("logs/best"))
-    assert named_as_found(experiment, Path("logs/best")).exp_name == "best"
+    assert name_to_find(experiment, Path("logs/best")) == "best"
 
 
 def test_a_model_without_configuration_starts_from_the_preset() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.play_options import PlayOptions
-from play import main
+from app.play_flags import PlayOptions
+from app.playing import main
 from tests.app.test_playing import fails
 from tests.end_to_end.command import assert_one_line_error, run_program
 

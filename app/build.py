@@ -1,0 +1,140 @@
+"""From an experiment to the objects it describes. What a benchmark or a test wants otherwise is an argument."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+
+from app.experiment import Experiment, to_plain
+from biped.env import BipedEnv, EnvConfig
+from biped.robots.robot import BIPED, Robot
+from biped.simulators.config import SimulationConfig
+from biped.simulators.genesis import GenesisSimulator, import_genesis
+from biped.simulators.interface import Simulator
+from biped.simulators.mujoco import MujocoSimulator, import_mujoco
+from ppo.checkpoint.folder import CheckpointFolder
+from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.evaluation import Evaluator
+from ppo.policy import RecurrentActorCritic
+from ppo.processes import Processes
+from ppo.report.console import Console
+from ppo.report.logging import MetricsLogger
+from ppo.runtime import Precision
+from ppo.trainer import Budget, Trainer
+
+
+class MakeSimulator(Protocol):
+    """Makes `num_envs` robots in one engine; raises ValueError where that cannot be done."""
+
+    def __call__(
+        self,
+        robot: Robot,
+        num_envs: int,
+        config: SimulationConfig,
+        device: torch.device,
+        *,
+        viewer: bool = False,
+        camera: bool = False,
+        verbose: bool = False,
+    ) -> Simulator:
+        """The robots, standing."""
+        ...
+
+
+class Engine(NamedTuple):
+    """A physics engine."""
+
+    make: MakeSimulator
+    load: Callable[..., object]
+    """Imports the engine, given whether there will be a `camera` and whether to be `verbose`; raises ValueError where
+    it is missing."""
+    on_cpu_only: bool
+    """It does not use a GPU."""
+    compiles: bool
+    """It compiles its kernels before the first step, which takes seconds to minutes."""
+
+
+ENGINES: Mapping[str, Engine] = {
+    "genesis": Engine(GenesisSimulator, lambda **_: import_genesis(), on_cpu_only=False, compiles=True),
+    "mujoco": Engine(MujocoSimulator, import_mujoco, on_cpu_only=True, compiles=False),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The kinds of objects that a program is built of."""
+
+    engines: Mapping[str, Engine] = field(default_factory=lambda: ENGINES)
+    """By name."""
+    env: type[BipedEnv] = BipedEnv
+    policy: type[RecurrentActorCritic] = RecurrentActorCritic
+
+    def simulator(
+        self,
+        engine: str,
+        num_envs: int,
+        config: SimulationConfig,
+        device: torch.device,
+        *,
+        viewer: bool = False,
+        camera: bool = False,
+        verbose: bool = False,
+    ) -> Simulator:
+        """`num_envs` robots in the engine of this name, on the CPU if it knows nothing else.
+
+        Raises:
+            ValueError: the engine is missing, or cannot do what is asked for.
+        """
+        chosen = self.engines[engine]
+        place = torch.device("cpu") if chosen.on_cpu_only else device
+        return chosen.make(BIPED, num_envs, config, place, viewer=viewer, camera=camera, verbose=verbose)
+
+    def environment(self, simulator: Simulator, config: EnvConfig, seed: int) -> BipedEnv:
+        """The task for the robots of a simulator."""
+        return self.env(simulator, config, seed=seed)
+
+    def new_policy(self, experiment: Experiment, env: BipedEnv) -> RecurrentActorCritic:
+        """An untrained policy, which depends on the experiment's seed alone."""
+        torch.manual_seed(experiment.seed)
+        return self.policy(experiment.policy, env.observation_dim, env.action_dim).to(env.device)
+
+    def trained_policy(self, model: Sb3Model, env: BipedEnv) -> RecurrentActorCritic:
+        """The policy of a checkpoint, with the action bounds that it was made for.
+
+        Raises:
+            ValueError: the environment takes none of its actions.
+        """
+        policy = self.policy(model.policy, env.observation_dim, env.action_dim)
+        policy.load_state_dict(model.parameters)
+        policy.bound_actions(model.action_low, model.action_high)
+        return policy.to(env.device)
+
+
+def build_trainer(
+    experiment: Experiment,
+    env: BipedEnv,
+    policy: RecurrentActorCritic,
+    *,
+    precision: Precision,
+    processes: Processes,
+    checkpoints: CheckpointFolder,
+    console: Console,
+    logger: MetricsLogger | None = None,
+    evaluator: Evaluator | None = None,
+) -> Trainer:
+    """The trainer of an experiment."""
+    return Trainer(
+        env,
+        policy,
+        experiment.ppo,
+        Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq),
+        checkpoints=checkpoints,
+        console=console,
+        logger=logger,
+        precision=precision,
+        processes=processes,
+        seed=experiment.seed,
+        facts={"config": to_plain(experiment)},
+        evaluator=evaluator,
+    )

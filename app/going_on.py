@@ -1,0 +1,58 @@
+"""What a training takes over from a model or from its own earlier part, and that all processes take over the same."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from app.experiment import Experiment, changed_flags, to_plain
+from ppo.checkpoint.sb3_model import Sb3Model, bounds_conflict
+from ppo.processes import Processes
+from ppo.trainer import Trainer
+
+ROBOT_FLAGS = ("--env.", "--simulation.", "--seed", "--num-envs", "--processes")
+"""What robots and random numbers depend on: a run that continues with other values gets new ones."""
+
+
+def check_agreement(experiment: Experiment, model: Sb3Model | None, processes: Processes) -> None:
+    """Check that all processes train the same model in the same way.
+
+    Raises:
+        ValueError: they do not, for instance because their machines have other files.
+    """
+    place = {"device": "", "load_model": None, "log_dir": "", "verbose": False}
+    ours = hashlib.sha256(json.dumps({**to_plain(experiment), **place}).encode())
+    if model is not None:
+        for parameter in model.parameters.values():
+            ours.update(parameter.numpy().tobytes())
+    steps = "a new model" if model is None else f"a model of {model.num_timesteps:,} steps"
+    digests = processes.share((ours.hexdigest(), steps))
+    for rank, (digest, description) in enumerate(digests):
+        if digest != digests[0][0]:
+            raise ValueError(
+                f"the training processes disagree: rank 0 begins with {digests[0][1]}, rank {rank} with {description}, "
+                "of other weights or with other flags; give every machine the same files and flags"
+            )
+
+
+def go_on(trainer: Trainer, experiment: Experiment, model: Sb3Model) -> Iterator[str]:
+    """Let the trainer start from a model or continue its run; says in a line each what happens.
+
+    Raises:
+        CheckpointError: the environments take none of the model's actions.
+    """
+    if not experiment.continue_training:
+        trainer.start_from(model)
+        yield f"starting from {experiment.load_model}: its weights, optimiser and {model.num_timesteps:,} steps"
+    else:
+        stored = (model.native or {}).get("config", to_plain(experiment))
+        changed = [flag for flag in changed_flags(stored, experiment) if flag.startswith(ROBOT_FLAGS)]
+        if trainer.restore(model, environments=not changed):
+            yield f"continuing at {model.num_timesteps:,} steps"
+        else:
+            why = f", because these have changed: {' '.join(changed)}" if changed else ""
+            yield f"continuing at {model.num_timesteps:,} steps; the robots start new episodes{why}"
+        if experiment.ppo.replay > 1:
+            yield "the rollouts to replay are collected anew, so the run differs from an uninterrupted one"
+    conflict = bounds_conflict(model, trainer.env.action_low.tolist(), trainer.env.action_high.tolist())
+    if conflict is not None:
+        yield conflict

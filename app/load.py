@@ -1,0 +1,105 @@
+"""Which checkpoint to play, the task it was trained in, and whether a model fits a task."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name
+from app.next_command import command
+from app.play_flags import PlayOptions
+from biped.env import EnvConfig
+from biped.robots.robot import BIPED
+from biped.task.observations import observation_fields
+from configs.presets import PRESETS
+from ppo.checkpoint.folder import newest_checkpoint
+from ppo.checkpoint.run_folder import list_runs, newest_run_folder
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.sb3_zip import read_zip
+from ppo.checkpoint.vec_normalize import warn_of_normalization
+
+SHIPPED_POLICY = BIPED.asset.with_name("walk.zip")
+"""A robust walk; docs/walking.md says how it was trained and how well it walks."""
+
+
+class Checkpoint(NamedTuple):
+    """A file and what it holds."""
+
+    path: Path
+    model: Sb3Model
+
+
+def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
+    """The checkpoint that the options name, or None where an agent that needs none finds none.
+
+    Without a run of one's own, and asking for nothing in particular, one sees the policy that comes with the project.
+
+    Raises:
+        ValueError: the file or a run cannot be found or read.
+    """
+    if options.checkpoint is not None:
+        chosen = Checkpoint(options.checkpoint, read_zip(options.checkpoint))
+        warning = warn_of_normalization(chosen.path, chosen.model) if options.agent == "trained" else None
+        if warning is not None:
+            print(warning, file=sys.stderr)
+        return chosen
+    named = (options.exp_name, options.log_dir) != (PlayOptions.exp_name, PlayOptions.log_dir)
+    try:
+        folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
+        return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
+    except CheckpointError:
+        message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
+    except ValueError as error:
+        message = str(error)
+        if not named:
+            print(explain_shipped_policy(options.log_dir))
+            return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
+    if named or options.agent == "trained":
+        raise ValueError(message)
+    return None
+
+
+def explain_shipped_policy(log_dir: Path) -> str:
+    """Why the policy of the project is shown, and how to see a run of another name where there are some."""
+    runs = list_runs(log_dir)
+    if runs is None:
+        return f"no run of yours in {log_dir} yet; this is the policy that comes with the project"
+    options = {"--exp-name": "NAME"} | ({} if log_dir == PlayOptions.log_dir else {"--log-dir": str(log_dir)})
+    return (
+        "no run has the default name; this is the policy that comes with the project\n"
+        f"to see one of yours: {command('play.py', options=options)}, newest first: {runs}"
+    )
+
+
+def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Experiment:
+    """The experiment whose task is played: that of the preset asked for, else of the checkpoint, else the default.
+
+    Raises:
+        ValueError: the checkpoint's configuration cannot be read.
+    """
+    if options.preset is None and checkpoint is not None:
+        native = checkpoint.model.native or {}
+        try:
+            return from_plain(native["config"]) if "config" in native else PRESETS["default"]
+        except ValueError as error:
+            raise ValueError(f"{checkpoint.path}: {error}; choose a task with --preset") from None
+    return PRESETS[options.preset or "default"]
+
+
+def check_fits(model: Sb3Model, config: EnvConfig, whose: str = "the model") -> None:
+    """Check that a policy takes the task's observations and gives its actions.
+
+    Args:
+        model: the policy.
+        config: the task.
+        whose: what the message calls the model, such as its path.
+
+    Raises:
+        ValueError: it does not.
+    """
+    sizes = model.observation_dim, len(model.action_low)
+    wanted = sum(field.width for field in observation_fields(BIPED, config.observations)), BIPED.num_joints
+    if sizes != wanted:
+        raise ValueError(
+            f"{whose} is of another robot or task: it takes {sizes[0]} observations and gives {sizes[1]} actions, this "
+            f"task has {wanted[0]} and {wanted[1]}; choose the task that it was trained in with --preset"
+        )

@@ -1,0 +1,213 @@
+"""Watch a biped walk: on a screen, as a video, or in numbers."""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import torch
+
+from app.build import Parts
+from app.command_line import fail
+from app.experiment import Experiment
+from app.load import Checkpoint, check_fits, find_checkpoint, find_experiment
+from app.play_flags import PlayOptions, read_command_line
+from app.screen import announce, show_examination
+from biped.env import BipedEnv, EnvConfig, check_robot
+from biped.examination.examination import COMMANDS, WARMUP_S, Controller, examination_config, examine
+from biped.examination.gait_meter import GaitSummary
+from biped.examination.playback import Episode, play_episodes, summarize, tell
+from biped.examination.video import VideoWriter
+from biped.robots.robot import BIPED
+from biped.simulators.interface import Simulator
+from configs.presets import DISTURBANCES
+from ppo.agent import TrainedAgent
+from ppo.checkpoint.sb3_model import bounds_conflict
+from ppo.cpu import kernels
+from ppo.interruption import deferred, requested, use_compiled
+from ppo.runtime import derive_seed, resolve_device
+
+ROBOTS_PER_COMMAND = 64
+"""In an examination, if not asked for otherwise."""
+
+
+class Session(NamedTuple):
+    """What is watched, and how."""
+
+    options: PlayOptions
+    checkpoint: Checkpoint | None
+    """None for an agent that needs none."""
+    experiment: Experiment
+    """Whose task is played."""
+    device: torch.device
+    parts: Parts
+
+
+def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
+    """Play as the command line says, with other `parts` if given; returns the exit code."""
+    parts = parts or Parts()
+    try:
+        options = read_command_line(arguments)
+        try:
+            device = resolve_device(options.device)
+            checkpoint = find_checkpoint(options)
+            experiment = find_experiment(options, checkpoint)
+            check_robot(experiment.env, BIPED)
+            if checkpoint is not None and options.agent == "trained":
+                check_fits(checkpoint.model, experiment.env, str(checkpoint.path))
+            for engine in options.simulators:
+                if not parts.engines[engine].compiles:
+                    # Here, so that nobody waits for the other one first.
+                    parts.engines[engine].load(camera=options.video is not None, verbose=options.verbose)
+        except ValueError as error:
+            fail(str(error))
+        print(announce(options, checkpoint))
+        use_compiled(kernels.library())
+        if any(parts.engines[engine].compiles for engine in options.simulators):
+            print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
+        return watch(Session(options, checkpoint, experiment, device, parts))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + (requested() or signal.SIGINT)
+
+
+def watch(session: Session) -> int:
+    """Build robots and agent, and watch them; returns the exit code."""
+    options = session.options
+    try:
+        if options.evaluate:
+            results = {engine: run_examination(session, engine) for engine in options.simulators}
+            show_examination(options, session.checkpoint, results)
+        else:
+            run_episodes(session)
+    except OSError as error:
+        target = error.filename or options.video or options.json or "output"
+        print(f"error: {target}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def disturbed(config: EnvConfig) -> EnvConfig:
+    """The task with the noise, the pushes and the differences between robots that the robust preset prepares for."""
+    return dataclasses.replace(
+        config,
+        randomization=DISTURBANCES,
+        observations=dataclasses.replace(config.observations, noise=True),
+    )
+
+
+def run_examination(session: Session, engine: str) -> list[GaitSummary]:
+    """Examine in one engine. The seed, and so every property that is drawn for a robot, is the same in each."""
+    options = session.options
+    commands = COMMANDS if options.command is None else (options.command,)
+    num_envs = (options.num_envs or ROBOTS_PER_COMMAND) * len(commands)
+    config = disturbed(session.experiment.env) if options.disturbed else session.experiment.env
+    simulator = build_simulator(session, engine, num_envs)
+    env = session.parts.environment(
+        simulator, examination_config(config, options.duration, pushes=options.disturbed), options.seed
+    )
+    try:
+        controller = build_controller(session, env)
+        print(f"evaluating {num_envs} robots for {options.duration:g} s in {engine}", flush=True)
+        return examine(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
+    finally:
+        env.close()
+
+
+def run_episodes(session: Session) -> None:
+    """Play in the one engine that was chosen."""
+    options, config = session.options, session.experiment.env
+    simulator = build_simulator(session, options.simulator, options.num_envs or 1)
+    config = dataclasses.replace(config, episode_length_s=options.duration, randomize_episode_start=False)
+    env = session.parts.environment(simulator, config, options.seed)
+    try:
+        controller = build_controller(session, env)
+        with deferred():
+            show_episodes(options, controller, env, simulator)
+    finally:
+        env.close()
+
+
+def build_simulator(session: Session, engine: str, num_envs: int) -> Simulator:
+    """Robots in the engine of that name; what it refuses ends the program with one line."""
+    options = session.options
+    try:
+        return session.parts.simulator(
+            engine,
+            num_envs,
+            session.experiment.simulation,
+            session.device,
+            viewer=options.viewer,
+            camera=options.video is not None,
+            verbose=options.verbose,
+        )
+    except ValueError as error:
+        fail(str(error))
+
+
+def build_controller(session: Session, env: BipedEnv) -> Controller:
+    """What chooses the actions."""
+    options, checkpoint = session.options, session.checkpoint
+    generator = torch.Generator(device=env.device)
+    generator.manual_seed(derive_seed(options.seed, "exploration"))
+    shape = env.num_envs, env.action_dim
+    if options.agent == "zero":
+        return lambda observation, episode_start: torch.zeros(shape, device=env.device)
+    if options.agent == "random":
+        return lambda observation, episode_start: torch.randn(shape, generator=generator, device=env.device)
+    assert checkpoint is not None
+    conflict = bounds_conflict(checkpoint.model, env.action_low.tolist(), env.action_high.tolist())
+    if conflict is not None:
+        print(conflict, flush=True)
+    policy = session.parts.trained_policy(checkpoint.model, env)
+    return TrainedAgent(policy, env.num_envs, None if options.deterministic else generator)
+
+
+def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulator: Simulator) -> None:
+    """Play, print each episode as it ends and a summary of them all, and record the video."""
+    if options.command is not None:
+        env.set_command(torch.tensor(options.command, device=env.device))
+    episodes = options.episodes or (None if options.viewer else 1)
+    seen: list[Episode] = []
+    with ExitStack() as stack:
+        # Told after whatever ends the watching, Ctrl-C included.
+        stack.callback(lambda: print(summarize(seen), flush=True))
+        real_time = RealTime(env.control_dt) if options.viewer else None
+        video = None
+        if options.video is not None:
+            video = stack.enter_context(VideoWriter(options.video, round(1.0 / env.control_dt)))
+            print(f"recording {options.video}", flush=True)
+
+        def after_step() -> None:
+            if requested() is not None:
+                raise KeyboardInterrupt
+            if video is not None:
+                video.add(simulator.render())
+            if real_time is not None:
+                real_time.wait()
+
+        try:
+            for episode in play_episodes(controller, env, episodes, after_step):
+                seen.append(episode)
+                print(tell(len(seen), episode, env.num_envs), flush=True)
+        except Exception as error:
+            # Genesis ends a closed window with an exception of a type that only it can name.
+            if not (options.viewer and "Viewer closed" in str(error)):
+                raise
+
+
+class RealTime:
+    """Lets a loop take no less than `control_dt` seconds per turn."""
+
+    def __init__(self, control_dt: float) -> None:
+        self._control_dt = control_dt
+        self._next = time.perf_counter()
+
+    def wait(self) -> None:
+        """Wait until the next turn is due; one that comes late is not made up for."""
+        now = time.perf_counter()
+        self._next = max(now, self._next + self._control_dt)
+        time.sleep(self._next - now)

@@ -1,0 +1,51 @@
+"""How many processes train together, and how they share robots and cores."""
+
+import os
+import sys
+
+import torch
+
+from app.experiment import Experiment
+from ppo import processes
+from ppo.processes import Processes
+
+
+def resolve_processes(experiment: Experiment, device: torch.device) -> int:
+    """How many processes train together."""
+    if processes.launched_by_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    if experiment.processes != "auto":
+        return experiment.processes
+    return torch.cuda.device_count() if device.type == "cuda" else cpu_cores()
+
+
+def check_division(experiment: Experiment, count: int) -> None:
+    """Check that the robots can be shared by the processes and cut into minibatches.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if experiment.num_envs % count:
+        raise ValueError(
+            f"--num-envs {experiment.num_envs} cannot be shared by {count} processes; use a multiple of {count}"
+        )
+    experiment.ppo.minibatch_envs(experiment.num_envs // count)
+
+
+def join_processes(count: int, device: torch.device) -> Processes:
+    """Start the other processes unless torchrun has, and share the cores of the machine among them.
+
+    Raises:
+        ValueError: not all of them have come in time.
+    """
+    # Fewer where OMP_NUM_THREADS says so: threads of several trainings on one machine would wait for each other.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cpu_cores() // count)))
+    if count == 1:
+        return Processes(device=device)
+    helpers = [] if processes.launched_by_torchrun() else processes.start(count, sys.argv)
+    return processes.join(device, helpers)
+
+
+def cpu_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

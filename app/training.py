@@ -1,0 +1,220 @@
+"""One training run, from its command line to the line that says where the result is."""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.build import Parts, build_trainer
+from app.command_line import explain, fail
+from app.examiner import build_examiner
+from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
+from app.going_on import check_agreement, go_on
+from app.load import check_fits
+from app.process_group import check_division, join_processes, resolve_processes
+from app.run_files import next_command, wandb_config, write_configuration
+from app.train_flags import read_command_line
+from biped.env import BipedEnv, check_robot
+from biped.robots.robot import BIPED
+from ppo import processes as process_group
+from ppo.checkpoint.folder import CheckpointFolder
+from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
+from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
+from ppo.checkpoint.vec_normalize import warn_of_normalization
+from ppo.cpu import kernels
+from ppo.interruption import requested, use_compiled
+from ppo.processes import Processes
+from ppo.report.console import Console
+from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
+from ppo.runtime import Precision, derive_seed, resolve_device
+from ppo.trainer import TrainingFailedError
+
+ENGINE = "genesis"
+"""Where robots train."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training needs beside its experiment."""
+
+    precision: Precision
+    processes: Processes
+    checkpoints: CheckpointFolder
+    console: Console
+    logger: MetricsLogger | None
+    """None on other ranks than 0."""
+    parts: Parts
+
+
+def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
+    """Train as the command line says, with other `parts` if given; returns the exit code."""
+    try:
+        rank = process_group.check_environment(os.environ)
+    except ValueError as error:
+        fail(str(error))
+    experiment, folder, model = read_command_line(arguments)
+    # Only the first process talks; the others' stream to nowhere stays open as long as they run.
+    stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
+    console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
+    try:
+        device = resolve_device(experiment.device)
+        precision = Precision.resolve(experiment.precision, device)
+        count = resolve_processes(experiment, device)
+        check_division(experiment, count)
+        check_robot(experiment.env, BIPED)
+        if model is not None:
+            check_model(experiment, model)
+        if experiment.wandb:
+            require_wandb()
+    except ValueError as error:
+        fail(explain(Experiment, error))
+    with contextlib.ExitStack() as stack:
+        logger = None
+        if rank == 0:
+            folder, logger = open_run(experiment, folder, model, console)
+            stack.callback(logger.close)
+        stack.callback(console.close)
+        checkpoints = CheckpointFolder(
+            folder or experiment.log_dir,
+            CHECKPOINT_PREFIX,
+            keep=experiment.keep_checkpoints,
+            warn=console.message,
+            saved=lambda path: console.message(f"saved {path}"),
+            refuges=(Path(tempfile.gettempdir()), Path.home(), Path.cwd()),
+        )
+        try:
+            processes = join_processes(count, device)
+        except ValueError as error:
+            fail(str(error))
+        stack.callback(processes.close)
+        return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts or Parts()))
+
+
+def check_model(experiment: Experiment, model: Sb3Model) -> None:
+    """Check that a model can go on in an experiment.
+
+    Raises:
+        ValueError: it is of another robot or task, or has learned from other observations.
+    """
+    check_fits(model, experiment.env)
+    if experiment.ppo.normalize_observation and "normalizer" not in (model.native_state or {}):
+        raise ValueError(
+            "--ppo.normalize-observation: the model has learned from observations as they are; leave it out, or begin "
+            "a new training"
+        )
+
+
+def open_run(
+    experiment: Experiment, folder: Path | None, model: Sb3Model | None, console: Console
+) -> tuple[Path, MetricsLogger]:
+    """The folder of the run, a new one unless it is given, with its configuration in it, and its log."""
+    continued = folder is not None
+    if experiment.load_model is not None and model is not None:
+        warning = warn_of_normalization(experiment.load_model, model)
+        if warning is not None:
+            print(warning, file=sys.stderr)
+    try:
+        folder = folder or make_run_folder(experiment.log_dir, experiment.exp_name)
+        write_configuration(folder, to_plain(experiment))
+        logger = MetricsLogger(
+            next_run_folder(folder, reuse=continued),
+            wandb=wandb_config(experiment, folder),
+            config=to_plain(experiment),
+            warn=console.message,
+            continued_from=model.num_timesteps if continued and model is not None else None,
+        )
+    except ValueError as error:
+        fail(str(error))
+    except OSError as error:
+        if folder is not None and not continued:
+            discard_run_folder(folder)
+        fail(
+            f"{error.filename or folder}: {error.strerror or error}; "
+            "choose another folder with --log-dir or --exp-name, or make room"
+        )
+    if logger.wandb_url is not None:
+        console.message(f"Weights & Biases: {logger.wandb_url}")
+    console.message(f"{'continuing' if continued else 'training'} in {folder}")
+    return folder, logger
+
+
+def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
+    """Build robots and policy, train, and say where the result is; returns the exit code."""
+    console, processes, parts = run.console, run.processes, run.parts
+    try:
+        check_agreement(experiment, model, processes)
+    except ValueError as error:
+        fail(str(error))
+    use_compiled(kernels.library())
+    complaint = kernels.complaint()
+    if processes.device.type == "cpu" and complaint is not None:
+        console.message(complaint)
+    with standing_robots(experiment, run) as env:
+        trainer = build_trainer(
+            experiment,
+            env,
+            parts.new_policy(experiment, env),
+            precision=run.precision,
+            processes=processes,
+            checkpoints=run.checkpoints,
+            console=console,
+            logger=run.logger,
+            evaluator=build_examiner(experiment, processes, parts),
+        )
+        try:
+            if model is not None:
+                for line in go_on(trainer, experiment, model):
+                    console.message(line)
+            number = trainer.train()
+        except CheckpointError as error:
+            fail(str(error))
+        except TrainingFailedError as error:
+            console.close()
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            # The second signal, to which the trainer answers at once.
+            console.close()
+            print("interrupted", file=sys.stderr)
+            return 128 + (requested() or signal.SIGINT)
+    console.close()
+    if processes.rank == 0:
+        # A signal during the last save ends a training that is complete.
+        interrupted = trainer.num_timesteps < experiment.total_timesteps
+        action = "interrupted; continue with: " if interrupted else "done; see it walk with: "
+        console.message(action + next_command(experiment, run.checkpoints.folder, interrupted=interrupted))
+    return 128 + number if number else 0
+
+
+@contextlib.contextmanager
+def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
+    """The robots of this process. Rank 0 goes first, so that the others find the simulator's kernels compiled."""
+    console, processes, parts = run.console, run.processes, run.parts
+    console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
+    begin = time.perf_counter()
+    try:
+        parts.engines[ENGINE].load(camera=False, verbose=experiment.verbose)
+        if processes.rank:
+            processes.wait()
+        simulator = parts.simulator(
+            ENGINE,
+            experiment.num_envs // processes.count,
+            experiment.simulation,
+            processes.device,
+            verbose=experiment.verbose,
+        )
+    except ValueError as error:
+        fail(str(error))
+    env = parts.environment(simulator, experiment.env, derive_seed(experiment.seed, "environments", processes.rank))
+    console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
+    if processes.rank == 0:
+        processes.wait()
+    try:
+        yield env
+    finally:
+        env.close()
