@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from app.build import Parts
-from app.training import main
+from app.training import main as train
 from biped.env import BipedEnv, EnvConfig
 from biped.simulators.interface import Simulator
 from biped.task.commands import Commands
@@ -91,4 +91,4 @@ IDEAS: Mapping[str, Parts] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[2:], IDEAS[sys.argv[1]]))
+    sys.exit(train(sys.argv[2:], IDEAS[sys.argv[1]]))
