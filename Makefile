@@ -1,15 +1,16 @@
 # Two commands matter: `make train` and `make test`. Both set up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 PRESET ?= $(shell nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
 EXP_NAME ?= biped-walking-$(PRESET)
 VIDEO = logs/$(EXP_NAME).mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train play test lint types format clean
+.PHONY: help setup train play test test-lowest lint types format clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.installed ## make .venv with everything in it
 
@@ -30,6 +31,15 @@ play: setup ## show the newest checkpoint
 test: setup lint types ## lint, type check and run all tests
 	$(VENV)/bin/python -m pytest
 
+# An environment of its own, so that the usual one stays as it is. With TESTS="tests/ppo tests/test_play.py" a part of them.
+test-lowest: $(LOWEST)/.installed ## run all tests with the lowest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest $(TESTS)
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	touch $@
+
 lint: setup ## check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -42,4 +52,4 @@ format: setup ## format the code
 	$(VENV)/bin/ruff check --fix .
 
 clean: ## remove .venv and caches, never logs
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache *.egg-info

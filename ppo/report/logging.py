@@ -165,9 +165,10 @@ class _WandbRun:
         # The package takes an empty variable for a bad value, not for none.
         for variable in [name for name, value in os.environ.items() if not value and name.startswith("WANDB_")]:
             del os.environ[variable]
+        # Some versions listen to the variable only, and not to the setting.
+        os.environ.setdefault("WANDB_SILENT", "true")
         from wandb import Settings, init
 
-        silent = os.environ.get("WANDB_SILENT", "true").lower() in ("true", "1")
         run_id = os.environ.get("WANDB_RUN_ID") or (_stored_run_id(run_folder) if continued else None)
         self._run = init(
             project=wandb.project,
@@ -179,7 +180,7 @@ class _WandbRun:
             config=dict(config),
             dir=str(run_folder),
             # `console="off"`: capturing the terminal would store every refresh of the live display.
-            settings=Settings(console="off", silent=silent),
+            settings=Settings(console="off"),
         )
         with suppress(OSError), atomic_write(run_folder / WANDB_ID_FILE) as file:
             file.write(self._run.id.encode())

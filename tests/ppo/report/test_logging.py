@@ -224,7 +224,6 @@ class FakeWandb:
 
 
 def test_wandb_gets_configuration_metrics_and_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_SILENT", raising=False)
     fake = FakeWandb()
     monkeypatch.setitem(sys.modules, "wandb", fake)
     logger = MetricsLogger(
@@ -249,7 +248,7 @@ def test_wandb_gets_configuration_metrics_and_checkpoints(tmp_path: Path, monkey
                 "resume": None,
                 "config": {"num_envs": 8},
                 "dir": str(tmp_path),
-                "settings": {"console": "off", "silent": True},
+                "settings": {"console": "off"},
             },
         ),
         ("define_metric", "global_step", None),
