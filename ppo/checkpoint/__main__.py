@@ -173,6 +173,11 @@ def _section(title: str, rows: Mapping[str, Any]) -> list[str]:
     return ["", title, *(f"  {name:<{width}}  {value}" for name, value in shown)]
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """The program."""
     with printing():
-        raise SystemExit(main())
+        return main()
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())
