@@ -87,6 +87,19 @@ def parse(schema: type[T], default: T, arguments: Sequence[str], *, program: str
         return tyro.cli(schema, prog=program, description=description, default=default, args=arguments)
 
 
+@contextlib.contextmanager
+def about(flag: str) -> Iterator[None]:
+    """Let what is wrong with the value of a flag begin with the flag.
+
+    Raises:
+        ValueError: what is raised within.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
+
+
 def explain(schema: type, error: Exception) -> str:
     """What is wrong with a configuration of this type, in the words of its command line."""
     if isinstance(error, ConfigurationError):

@@ -49,7 +49,7 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     except CheckpointError:
         message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
     except ValueError as error:
-        message = str(error)
+        message = f"{error}; train first, or choose a run with --exp-name"
         if not named:
             print(explain_shipped_policy(options.log_dir))
             return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from app.build import Parts
-from app.command_line import fail
+from app.command_line import about, fail
 from app.experiment import Experiment
 from app.load import Checkpoint, check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     try:
         options = read_command_line(arguments)
         try:
-            device = resolve_device(options.device)
+            with about(f"--device {options.device}"):
+                device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
             experiment = find_experiment(options, checkpoint)
             check_robot(experiment.env, BIPED)

@@ -90,8 +90,10 @@ def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, 
                 )
         else:
             stored = dataclasses.replace(preset, exp_name=name)
+    except CheckpointError as error:
+        fail(f"--continue-training: {error}; train first, or start from a checkpoint with --load-model")
     except ValueError as error:
-        fail(f"--continue-training: {error}")
+        fail(f"--continue-training: {error}; train first, or choose a run with --exp-name")
     return dataclasses.replace(stored, log_dir=log_dir, continue_training=True), folder, model
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.build import Parts, build_trainer
-from app.command_line import explain, fail
+from app.command_line import about, explain, fail
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
@@ -62,15 +62,18 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
     console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
     try:
-        device = resolve_device(experiment.device)
-        precision = Precision.resolve(experiment.precision, device)
+        with about(f"--device {experiment.device}"):
+            device = resolve_device(experiment.device)
+        with about(f"--precision {experiment.precision}"):
+            precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
         check_division(experiment, count)
         check_robot(experiment.env, BIPED)
         if model is not None:
             check_model(experiment, model)
         if experiment.wandb:
-            require_wandb()
+            with about("--wandb"):
+                require_wandb()
     except ValueError as error:
         fail(explain(Experiment, error))
     with contextlib.ExitStack() as stack:
@@ -129,7 +132,7 @@ def open_run(
             continued_from=model.num_timesteps if continued and model is not None else None,
         )
     except ValueError as error:
-        fail(str(error))
+        fail(f"{error}; choose another folder with --log-dir or --exp-name")
     except OSError as error:
         if folder is not None and not continued:
             discard_run_folder(folder)

@@ -26,14 +26,14 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"--device {name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
+        raise ValueError(f"{name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
     if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
-        raise ValueError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:<index>")
+        raise ValueError(f"{name} is not supported; use auto, cpu, cuda or cuda:<index>")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ValueError(f"--device {name}: this machine or this PyTorch build has no CUDA; use --device cpu")
+            raise ValueError("this machine or this PyTorch build has no CUDA; use cpu")
         if device.index is not None and device.index >= torch.cuda.device_count():
-            raise ValueError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices")
+            raise ValueError(f"there is no {name}, only {torch.cuda.device_count()} CUDA devices")
     return device
 
 
@@ -68,11 +68,11 @@ class Precision:
         if name == "auto":
             name = "tf32" if device.type == "cuda" else "fp32"
         if name == "tf32" and device.type != "cuda":
-            raise ValueError("--precision tf32 needs a CUDA device; use fp32")
+            raise ValueError("tf32 needs a CUDA device; use fp32")
         if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            raise ValueError("--precision bf16 is not supported by this GPU; use tf32 or fp32")
+            raise ValueError("bf16 is not supported by this GPU; use tf32 or fp32")
         if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
-            raise ValueError("--precision bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
+            raise ValueError("bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = name == "tf32"
         return cls(name, device.type)

@@ -258,7 +258,7 @@ class Trainer:
         if self.failed_updates >= MAX_FAILED_UPDATES:
             raise TrainingFailedError(
                 f"the last {MAX_FAILED_UPDATES} updates had no finite gradient; the weights are those before them. "
-                "Look for exploding rewards or observations, or lower --ppo.learning-rate"
+                "Look for exploding rewards or observations, or lower the learning rate"
             )
 
     def _report(self, metrics: dict[str, float], elapsed: float) -> None:

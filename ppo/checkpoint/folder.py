@@ -142,4 +142,4 @@ def newest_checkpoint(folder: Path, prefix: str, warn: Callable[[str], None]) ->
             return path, read_zip(path)
         except CheckpointError as error:
             warn(f"passed over: {error}")
-    raise CheckpointError(f"{folder} holds no checkpoint that can be read; train first, or name one with --load-model")
+    raise CheckpointError(f"{folder} holds no checkpoint that can be read")

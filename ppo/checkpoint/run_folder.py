@@ -48,10 +48,7 @@ def make_run_folder(log_dir: Path, name: str) -> Path:
         except OSError as error:
             claimed_by_another = isinstance(error, FileExistsError) and folder.is_dir()
             if not claimed_by_another:
-                raise ValueError(
-                    f"cannot write to {folder} ({error.strerror or error}); "
-                    "choose another folder with --log-dir or --exp-name"
-                ) from None
+                raise ValueError(f"cannot write to {folder} ({error.strerror or error})") from None
         number += 1
 
 
@@ -69,11 +66,11 @@ def newest_run_folder(log_dir: Path, name: str, name_in: Callable[[Path], str | 
     for folder in reversed(run_folders(log_dir, name, name_in)):
         if any(folder.glob("*.zip")):
             return folder
-    message = f"no run called {_printable(name)} in {log_dir} holds a checkpoint; "
+    message = f"no run called {_printable(name)} in {log_dir} holds a checkpoint"
     others = list_runs(log_dir)
     if others is None:
-        raise ValueError(f"{message}train first, or choose another with --exp-name")
-    raise ValueError(f"{message}choose one of these with --exp-name, newest first: {others}")
+        raise ValueError(message)
+    raise ValueError(f"{message}; there are, newest first: {others}")
 
 
 def list_runs(log_dir: Path) -> str | None:

@@ -221,7 +221,7 @@ def require_wandb() -> None:
     try:
         from wandb import Artifact, Settings, init  # noqa: F401
     except ImportError as error:
-        raise WandbMissingError("--wandb needs the package wandb: pip install wandb") from error
+        raise WandbMissingError("Weights & Biases needs the package wandb: pip install wandb") from error
 
 
 def _one_line(error: Exception) -> str:

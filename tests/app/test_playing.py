@@ -243,7 +243,7 @@ def test_who_has_trained_under_other_names_is_told_how_to_see_them(capsys: pytes
     assert second.startswith("to see one of yours: ")
     assert second.endswith("play.py --exp-name NAME, newest first: walk, -x")
     assert third.startswith(str(SHIPPED_POLICY))
-    assert "choose one of these with --exp-name, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
+    assert "there are, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
 
 
 def test_every_preset_can_be_named() -> None:

@@ -44,7 +44,7 @@ def test_flags(arguments: list[str], words: list[str], tmp_path: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_where_there_is_none(tmp_path: Path) -> None:
     result = run_program("train.py", "--device", "cuda", cwd=tmp_path)
-    assert_one_line_error(result, "--device cuda", "--device cpu")
+    assert_one_line_error(result, "--device cuda", "use cpu")
 
 
 def test_not_a_zip(tmp_path: Path) -> None:

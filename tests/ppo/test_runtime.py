@@ -38,13 +38,13 @@ def test_named_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "count", "message"),
     [
-        ("gpu", 1, "--device gpu is not a device; use auto, cpu"),
+        ("gpu", 1, "gpu is not a device; use auto, cpu"),
         ("", 1, "is not a device; use auto, cpu"),
-        ("cuda:x", 1, "--device cuda:x is not a device"),
-        ("mps", 0, "--device mps is not supported; use auto, cpu"),
-        ("meta", 0, "--device meta is not supported"),
-        ("cpu:1", 0, "--device cpu:1 is not supported"),
-        ("cuda", 0, "no CUDA; use --device cpu"),
+        ("cuda:x", 1, "cuda:x is not a device"),
+        ("mps", 0, "mps is not supported; use auto, cpu"),
+        ("meta", 0, "meta is not supported"),
+        ("cpu:1", 0, "cpu:1 is not supported"),
+        ("cuda", 0, "no CUDA; use cpu"),
         ("cuda:2", 2, "only 2 CUDA devices"),
     ],
 )
@@ -79,19 +79,19 @@ def test_precision(
 
 
 def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="--precision tf32 needs a CUDA device; use fp32"):
+    with pytest.raises(ValueError, match="tf32 needs a CUDA device; use fp32"):
         Precision.resolve("tf32", torch.device("cpu"))
     if not cpu_has_bf16():
-        with pytest.raises(ValueError, match="--precision bf16 is not supported by this CPU"):
+        with pytest.raises(ValueError, match="bf16 is not supported by this CPU"):
             Precision.resolve("bf16", torch.device("cpu"))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    with pytest.raises(ValueError, match="--precision bf16 is not supported by this GPU"):
+    with pytest.raises(ValueError, match="bf16 is not supported by this GPU"):
         Precision.resolve("bf16", torch.device("cuda"))
 
 
 @pytest.mark.skipif(cpu_has_bf16(), reason="this CPU runs LSTMs in bf16")
 def test_bf16_is_refused_where_the_cpu_cannot_run_an_lstm_in_it() -> None:
-    with pytest.raises(ValueError, match="--precision bf16 is not supported by this CPU"):
+    with pytest.raises(ValueError, match="bf16 is not supported by this CPU"):
         Precision.resolve("bf16", torch.device("cpu"))
 
 

@@ -83,7 +83,7 @@ def test_no_two_of_many_processes_get_the_same_folder(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
-    with pytest.raises(ValueError, match=r"cannot write to .*logs/walk \(Not a directory\); choose .* --log-dir"):
+    with pytest.raises(ValueError, match=r"cannot write to .*logs/walk \(Not a directory\)"):
         make_run_folder(tmp_path / "logs", "walk")
     (tmp_path / "walk").write_text("a file")
     with pytest.raises(ValueError, match=r"cannot write to .*walk \(File exists\)"):
@@ -92,10 +92,10 @@ def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
         make_run_folder(tmp_path, "w" * 300)
 
 
-def test_without_any_run_one_is_told_to_train(tmp_path: Path) -> None:
+def test_without_any_run_there_is_none_to_list(tmp_path: Path) -> None:
     make_run_folder(tmp_path, "walk")
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError, match=r"no run called walk in .* holds a checkpoint; train first"):
+        with pytest.raises(ValueError, match=r"no run called walk in .* holds a checkpoint$"):
             newest_run_folder(folder, "walk")
 
 
@@ -104,7 +104,7 @@ def test_runs_of_other_names_are_listed_newest_first(tmp_path: Path) -> None:
         save(tmp_path / name, seconds=1000.0 - age)
     make_run_folder(tmp_path, "without a checkpoint")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError, match="with --exp-name, newest first: ") as caught:
+    with pytest.raises(ValueError, match="there are, newest first: ") as caught:
         newest_run_folder(tmp_path, "walk")
     assert str(caught.value).endswith(r"newest first: 'new\nline', -x, c, d, e and 2 more")
     assert "\n" not in str(caught.value)

@@ -168,7 +168,7 @@ def test_a_missing_wandb_package_is_named_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(WandbMissingError, match=r"^--wandb needs the package wandb: pip install wandb$"):
+    with pytest.raises(WandbMissingError, match=r"^Weights & Biases needs the package wandb: pip install wandb$"):
         MetricsLogger(tmp_path / "run", wandb=WandbConfig(), config={}, warn=fail_on_warning)
     assert not (tmp_path / "run").exists()
 
