@@ -30,8 +30,6 @@ def checked(model: Sb3Model) -> Sb3Model:
     for low, high in zip(model.action_low, model.action_high, strict=True):
         if not (-_FLOAT32_MAX <= low < high <= _FLOAT32_MAX):
             raise ValueError(f"the action bounds {low} and {high} are not two finite numbers in ascending order")
-    if not math.isfinite(model.policy.log_std_init):
-        raise ValueError("log_std_init is not a finite number")
     parameters = _checked_parameters(model)
     native = None if model.native is None else dict(model.native)
     if native is not None:

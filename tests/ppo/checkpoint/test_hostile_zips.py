@@ -291,7 +291,7 @@ def test_wrong_facts_of_features_are_refused(with_features: Path, facts: dict[st
         ),
         (
             lambda state: [state.update({name: torch.zeros(0)}) for name in list(state) if "extractor.2.bias" in name],
-            "at least one unit",
+            "features must be from 1",
         ),
     ],
 )
@@ -359,7 +359,7 @@ def test_schedules(path: Path, schedule: object, value: float | None) -> None:
         (lambda state: state.update(log_std=torch.zeros(2).double()), "log_std is torch.float64"),
         (lambda state: state.update(log_std=torch.zeros(0)), "log_std has the shape (0,)"),
         (lambda state: state.update({"lstm_actor.weight_hh_l0": torch.tensor(1.0)}), "lstm_actor.weight_hh_l0"),
-        (lambda state: state.update({"lstm_actor.weight_hh_l0": torch.zeros(16, 0)}), "at least one unit"),
+        (lambda state: state.update({"lstm_actor.weight_hh_l0": torch.zeros(16, 0)}), "_size must be from 1"),
         (lambda state: state.pop("lstm_actor.weight_ih_l0"), "lstm_actor.weight_ih_l0"),
         (lambda state: state.pop("lstm_critic.bias_ih_l0"), "lstm_critic.bias_ih_l0 is missing"),
         (lambda state: state.update({"features_extractor.cnn.0.weight": torch.zeros(1)}), "does not belong"),
