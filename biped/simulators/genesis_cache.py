@@ -1,23 +1,37 @@
 """The folders in which Genesis keeps what takes minutes to make: put right before it starts, and written early.
 
-Genesis keeps geometry, its compiler Quadrants keeps kernels, both below `~/.cache`. Quadrants writes nothing before the
-program ends, and guards its index with a lock file that a killed program leaves behind; from then on it compiles
-everything anew, in silence.
+Genesis keeps geometry, its compiler Quadrants keeps kernels, both below `~/.cache`. Of Quadrants one must know:
+
+- It writes nothing before the program ends.
+- It guards its index with a lock file. A killed program leaves it behind, and every later one then compiles everything
+  anew, in silence.
+- A kernel that is in its index but not whole on the disk ends the program with a segmentation fault.
 """
 
+import hashlib
+import json
 import os
+import re
+import shutil
 import stat
+import struct
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 CACHES = {"GS_CACHE_FILE_PATH": "genesis", "QD_OFFLINE_CACHE_FILE_PATH": "quadrants/qdcache"}
 """Variable of the environment that names a cache, and where it is below the user's caches without it."""
-LOCK = Path("kernel_compilation_manager") / "qdcache.lock"
-"""Below the cache of Quadrants."""
+KNOWN_QUADRANTS = "1.3"
+"""Minor version of Quadrants whose files are looked into."""
+KERNELS, INDEX, LOCK, TRACES = "kernel_compilation_manager", "qdcache.qdb", "qdcache.lock", "python_side_cache"
+"""Folder of compiled kernels, its index and its lock, and the folder that tells which kernel a Python function is."""
+INDEXED = re.compile(rb"T[0-9a-f]{64}")
+"""Name of a kernel in the index."""
+HEADER, DIGEST = struct.Struct("<8sQQ"), 64
+"""A kernel's file: magic and two lengths, the two parts, and the hexadecimal SHA-256 of both together."""
 LOCKED_SECONDS = 10.0
 """s after which a lock is that of a program that was killed: one is held while an index is read or written."""
 
@@ -36,7 +50,8 @@ def settle_caches(warn: Callable[[str], None]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             os.environ[variable] = str(folder)
             warn(f"{reason}; what takes minutes to compile is kept in {folder}, as long as that lasts")
-        _unlock(folder / LOCK)
+        if variable.startswith("QD_"):
+            _mend_kernels(folder, warn)
 
 
 def keep_kernels() -> None:
@@ -73,6 +88,55 @@ def _temporary_caches() -> Path:
         if stat.S_ISDIR(found.st_mode) and mine and _unwritable(folder) is None:
             return folder
     return Path(tempfile.mkdtemp(prefix="biped-caches-"))
+
+
+def _mend_kernels(folder: Path, warn: Callable[[str], None]) -> None:
+    """Remove what Quadrants would wait for in vain or stumble over."""
+    with suppress(metadata.PackageNotFoundError):
+        if not metadata.version("quadrants").startswith(f"{KNOWN_QUADRANTS}."):
+            return
+    for trace in (folder / TRACES).glob("*.cache.txt"):
+        if not _is_json(trace):
+            trace.unlink(missing_ok=True)
+    # What looks broken may be on its way to the disk, so it is looked at twice.
+    for _ in range(2):
+        _unlock(folder / KERNELS / LOCK)
+        if kernels_whole(folder / KERNELS):
+            return
+    for part in (KERNELS, TRACES):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    warn(f"{folder} was damaged, so all kernels of the simulator are compiled anew, which takes minutes")
+
+
+def kernels_whole(folder: Path) -> bool:
+    """Whether the index of compiled kernels, where there is one, and all kernels in it are as they were written."""
+    try:
+        index = (folder / INDEX).read_bytes()
+    except FileNotFoundError:
+        return True
+    if len(index) < 8 or int.from_bytes(index[:8], "little") != len(index):
+        return False
+    return all(_kernel_whole(folder / f"{name.decode()}.qdc") for name in set(INDEXED.findall(index)))
+
+
+def _kernel_whole(path: Path) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    if len(content) < HEADER.size:
+        return False
+    magic, first, second = HEADER.unpack_from(content)
+    end = HEADER.size + first + second
+    digest = hashlib.sha256(content[HEADER.size : end]).hexdigest().encode()
+    return magic.startswith(b"QDC") and len(content) == end + DIGEST and content[end:] == digest
+
+
+def _is_json(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        json.loads(path.read_bytes())
+        return True
+    return False
 
 
 def _unlock(lock: Path) -> None:
