@@ -43,6 +43,7 @@ class _State:
 
 
 _state = _State()
+_ending = threading.Lock()
 
 
 def end_at_signals() -> None:
@@ -118,13 +119,17 @@ def requested() -> int | None:
 
 def end(number: int) -> None:
     """End this process as a signal does outside `deferred`."""
-    for helper in _state.helpers:
-        # Not `kill`, which waits for a lock that the main thread may hold.
-        if helper.returncode is None:
-            with contextlib.suppress(OSError):
-                os.kill(helper.pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        os.write(_state.output, _state.message)
+    if _ending.acquire(blocking=False):
+        for helper in _state.helpers:
+            # Not `kill`, which waits for a lock that the main thread may hold.
+            if helper.returncode is None:
+                with contextlib.suppress(OSError):
+                    os.kill(helper.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.write(_state.output, _state.message)
+    else:
+        # Another thread is doing the same, or this one was when the next signal came.
+        time.sleep(1.0)
     os._exit(128 + number)
 
 
