@@ -34,7 +34,9 @@ MAIN = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_{}(sys.argv[0], ru
 @pytest.mark.parametrize("program", ["train.py", "play.py"])
 def test_help_that_nobody_reads(program: str) -> None:
     result = run_without_reader(MAIN.format("path"), program, "--help")
-    assert (result.returncode, result.stderr) == (CLOSED_PIPE, "")
+    # Old versions of tyro print through argparse, which passes over a reader that is gone.
+    assert result.returncode in (0, CLOSED_PIPE)
+    assert result.stderr == ""
 
 
 def test_a_description_that_nobody_reads(tmp_path: Path) -> None:
