@@ -34,7 +34,6 @@ from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.run_folder import make_run_folder, newest_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model, bounds_conflict
 from ppo.checkpoint.sb3_zip import read_zip
-from ppo.cpu import kernels
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
@@ -207,10 +206,10 @@ def run(
     except ValueError as error:
         fail(str(error))
     env = build_env(experiment, processes, console)
-    if env.device.type == "cpu" and kernels.library() is None:
-        console.message("The network runs without compiled kernels, up to 1.6 times slower; a C compiler makes them")
     torch.manual_seed(experiment.seed)
     policy = RecurrentActorCritic(experiment.policy, env.observation_dim, env.action_dim).to(env.device)
+    if env.device.type == "cpu" and not policy.lstm_actor.compiled:
+        console.message("The network runs without compiled kernels, up to 1.6 times slower; a C compiler makes them")
     trainer = Trainer(
         env,
         policy,
