@@ -26,8 +26,8 @@ from biped.simulators.interface import Simulator
 from configs.presets import DISTURBANCES
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_model import bounds_conflict
-from ppo.cpu import kernels
-from ppo.interruption import deferred, requested, use_compiled
+from ppo.interruption import deferred, requested
+from ppo.launch import load_kernels
 from ppo.runtime import derive_seed, resolve_device
 
 ROBOTS_PER_COMMAND = 64
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         except ValueError as error:
             fail(str(error))
         print(announce(options, checkpoint))
-        use_compiled(kernels.library())
+        load_kernels()
         if any(parts.engines[engine].compiles for engine in options.simulators):
             print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
         return watch(Session(options, checkpoint, experiment, device, parts))

@@ -26,8 +26,8 @@ from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
-from ppo.cpu import kernels
-from ppo.interruption import requested, use_compiled
+from ppo.interruption import requested
+from ppo.launch import load_kernels
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
@@ -153,8 +153,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
         check_agreement(experiment, model, processes)
     except ValueError as error:
         fail(str(error))
-    use_compiled(kernels.library())
-    complaint = kernels.complaint()
+    complaint = load_kernels()
     if processes.device.type == "cpu" and complaint is not None:
         console.message(complaint)
     with standing_robots(experiment, run) as env:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import VecEnv
-from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
+from ppo.layers import ACTIVATIONS
+from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.runtime import Precision

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-from ppo.interruption import end_at_signals
+from ppo.interruption import end_at_signals, use_compiled
 
 SPINS = "10000"
 """Turns in which a thread of GNU's OpenMP looks for work before it sleeps: some 10 microseconds."""
@@ -30,3 +30,17 @@ def make_way(environment: MutableMapping[str, str]) -> None:
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def load_kernels() -> str | None:
+    """Load the compiled kernels, if there are any, for the network and for signals.
+
+    Returns:
+        One line about what is missing or costs time, for the user; None if all is well.
+    """
+    try:
+        from ppo.cpu import kernels
+    except ModuleNotFoundError:
+        return "The network runs without compiled kernels, up to 1.6 times slower: ppo/cpu is not installed"
+    use_compiled(kernels.library())
+    return kernels.complaint()

@@ -16,12 +16,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppo.cpu.fused_mlp import run_mlp
+from ppo.layers import PYTORCH, Layers
 from ppo.normalization import ObservationNormalizer
-from ppo.recurrence import EpisodeStarts, LstmState, initial_state, lstm_sequence, lstm_step
+from ppo.recurrence import EpisodeStarts, EpisodicLSTM, LstmState
 from ppo.value_ranges import Range, check_ranges
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "tanh": nn.Tanh}
+try:
+    from ppo.cpu.layers import KERNELS
+
+    FASTEST = KERNELS
+except ModuleNotFoundError:
+    # Without the compiled kernels the network is the same, and slower.
+    FASTEST = PYTORCH
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 UNITS = Range(1, 1_000_000)
@@ -69,22 +75,13 @@ class Evaluation(NamedTuple):
     value: Tensor
 
 
-def mlp(inputs: int, widths: tuple[int, ...], activation: type[nn.Module]) -> nn.Sequential:
-    """Linear layers; the activation follows every one of them, the last one too. Without widths, the identity."""
-    layers: list[nn.Module] = []
-    for width in widths:
-        layers += [nn.Linear(inputs, width), activation()]
-        inputs = width
-    return nn.Sequential(*layers)
-
-
 class MlpExtractor(nn.Module):
     """The two MLPs behind the LSTMs."""
 
-    def __init__(self, config: PolicyConfig) -> None:
+    def __init__(self, config: PolicyConfig, layers: Layers) -> None:
         super().__init__()
-        self.policy_net = mlp(config.lstm_hidden_size, config.pi, ACTIVATIONS[config.activation])
-        self.value_net = mlp(config.lstm_hidden_size, config.vf, ACTIVATIONS[config.activation])
+        self.policy_net = layers.mlp(config.lstm_hidden_size, config.pi, config.activation)
+        self.value_net = layers.mlp(config.lstm_hidden_size, config.vf, config.activation)
 
 
 class RecurrentActorCritic(nn.Module):
@@ -94,10 +91,11 @@ class RecurrentActorCritic(nn.Module):
         config: shape of the network.
         observation_dim: `D`.
         action_dim: `A`.
+        layers: modules to build it of, by default the fastest ones; the parameters are the same.
     """
 
     critic: nn.Linear | None
-    lstm_critic: nn.LSTM | None
+    lstm_critic: EpisodicLSTM | None
     normalizer: ObservationNormalizer | None
     """Of the observations that the network is given; None where it takes them as they are."""
     action_low: Tensor
@@ -105,13 +103,13 @@ class RecurrentActorCritic(nn.Module):
     action_high: Tensor
     """`[A]` upper bounds."""
 
-    def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int) -> None:
+    def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int, layers: Layers = FASTEST) -> None:
         super().__init__()
         self.config = config
         self.normalizer = None
         self.log_std = nn.Parameter(torch.full((action_dim,), config.log_std_init))
-        self.features_extractor = mlp(observation_dim, config.features, ACTIVATIONS[config.activation])
-        self.mlp_extractor = MlpExtractor(config)
+        self.features_extractor = layers.mlp(observation_dim, config.features, config.activation)
+        self.mlp_extractor = MlpExtractor(config, layers)
         self.action_net = nn.Linear((config.lstm_hidden_size, *config.pi)[-1], action_dim)
         self.value_net = nn.Linear((config.lstm_hidden_size, *config.vf)[-1], 1)
         # SB3 makes all of these, then overwrites them, then makes the LSTMs: the same seed gives the same weights.
@@ -127,10 +125,10 @@ class RecurrentActorCritic(nn.Module):
                     nn.init.orthogonal_(layer.weight, gain)
                     nn.init.zeros_(layer.bias)
         inputs = (observation_dim, *config.features)[-1]
-        hidden_size, layers = config.lstm_hidden_size, config.n_lstm_layers
-        self.lstm_actor = nn.LSTM(inputs, hidden_size, layers)
-        self.lstm_critic = nn.LSTM(inputs, hidden_size, layers) if config.critic == "lstm" else None
-        self.critic = nn.Linear(inputs, hidden_size) if config.critic == "linear" else None
+        shape = (inputs, config.lstm_hidden_size, config.n_lstm_layers)
+        self.lstm_actor = layers.lstm(*shape)
+        self.lstm_critic = layers.lstm(*shape) if config.critic == "lstm" else None
+        self.critic = nn.Linear(inputs, config.lstm_hidden_size) if config.critic == "linear" else None
         self.register_buffer("action_low", torch.full((action_dim,), -math.inf), persistent=False)
         self.register_buffer("action_high", torch.full((action_dim,), math.inf), persistent=False)
 
@@ -151,9 +149,9 @@ class RecurrentActorCritic(nn.Module):
 
     def initial_state(self, num_envs: int) -> RecurrentState:
         """State of `num_envs` environments before their first observation."""
-        actor = initial_state(self.lstm_actor, num_envs)
+        actor = self.lstm_actor.initial_state(num_envs)
         if self.lstm_critic is not None:
-            return RecurrentState(actor, initial_state(self.lstm_critic, num_envs))
+            return RecurrentState(actor, self.lstm_critic.initial_state(num_envs))
         empty = actor[0].new_zeros(0, num_envs, self.config.lstm_hidden_size)
         return RecurrentState(actor, (empty, empty))
 
@@ -172,7 +170,7 @@ class RecurrentActorCritic(nn.Module):
             Action `[N, A]` (not clipped), its log-probability `[N]`, the state after the step, and the actor LSTM's
             output `[N, H]`, which a critic that shares it needs.
         """
-        latent, state = lstm_step(self.lstm_actor, self._features(observation), state, episode_start)
+        latent, state = self.lstm_actor.step(self._features(observation), state, episode_start)
         mean = self._mean(latent)
         action = mean if noise is None else mean + self.log_std.exp() * noise
         return action, self._log_prob(mean, action), state, latent
@@ -182,12 +180,12 @@ class RecurrentActorCritic(nn.Module):
     ) -> tuple[Tensor, LstmState]:
         """Advance the critic by one step; returns its latent `[N, H]` for `value` and the state after the step."""
         if self.lstm_critic is not None:
-            return lstm_step(self.lstm_critic, self._features(observation), state, episode_start)
+            return self.lstm_critic.step(self._features(observation), state, episode_start)
         return (actor_latent if self.critic is None else self.critic(self._features(observation))), state
 
     def value(self, latent: Tensor) -> Tensor:
         """Value `[...]` of a critic's latent `[..., H]`."""
-        return run_mlp((*self.mlp_extractor.value_net, self.value_net), latent).squeeze(-1)
+        return self.mlp_extractor.value_net(latent, head=self.value_net).squeeze(-1)  # type: ignore[no-any-return]
 
     def evaluate(
         self,
@@ -205,9 +203,9 @@ class RecurrentActorCritic(nn.Module):
             action: `[T, N, A]`.
         """
         features = self._features(observation)
-        latent = lstm_sequence(self.lstm_actor, features, state.actor, starts)
+        latent = self.lstm_actor.sequence(features, state.actor, starts)
         if self.lstm_critic is not None:
-            critic_latent = lstm_sequence(self.lstm_critic, features, state.critic, starts)
+            critic_latent = self.lstm_critic.sequence(features, state.critic, starts)
         else:
             critic_latent = latent.detach() if self.critic is None else self.critic(features)
         log_prob = self._log_prob(self._mean(latent), action)
@@ -216,7 +214,7 @@ class RecurrentActorCritic(nn.Module):
 
     def log_prob(self, observation: Tensor, state: LstmState, starts: EpisodeStarts, action: Tensor) -> Tensor:
         """Log-probability `[T, N]` of stored actions, as in `evaluate`, without the critic; `state` is the actor's."""
-        latent = lstm_sequence(self.lstm_actor, self._features(observation), state, starts)
+        latent = self.lstm_actor.sequence(self._features(observation), state, starts)
         return self._log_prob(self._mean(latent), action)
 
     def plain_state_dict(self) -> dict[str, Tensor]:
@@ -257,10 +255,10 @@ class RecurrentActorCritic(nn.Module):
     def _features(self, observation: Tensor) -> Tensor:
         if self.normalizer is not None:
             observation = self.normalizer(observation)
-        return run_mlp(self.features_extractor, observation)
+        return self.features_extractor(observation)  # type: ignore[no-any-return]
 
     def _mean(self, latent: Tensor) -> Tensor:
-        return run_mlp((*self.mlp_extractor.policy_net, self.action_net), latent)
+        return self.mlp_extractor.policy_net(latent, head=self.action_net)  # type: ignore[no-any-return]
 
     def _log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
         """Log-density `[...]` of a diagonal Gaussian; the order of terms is torch.distributions.Normal's."""

@@ -6,15 +6,17 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from ppo.cpu.shared_memory import SharedSum, open_shared_sum
 from ppo.interruption import end_together_with, helper_environment
+
+if TYPE_CHECKING:
+    from ppo.cpu.shared_memory import SharedSum
 
 T = TypeVar("T")
 
@@ -69,11 +71,19 @@ class Processes:
         if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
             if tensor.numel() > self._shared_floats:
                 self._shared_floats = tensor.numel()
-                self._shared = open_shared_sum(self.rank, self.count, self._shared_floats, self.helpers)
+                self._shared = self._open_shared_sum()
             if self._shared is not None:
                 self._shared.sum_(tensor)
                 return
         dist.all_reduce(tensor)
+
+    def _open_shared_sum(self) -> "SharedSum | None":
+        try:
+            from ppo.cpu.shared_memory import open_shared_sum
+        except ModuleNotFoundError:
+            # Compiled kernels are optional.
+            return None
+        return open_shared_sum(self.rank, self.count, self._shared_floats, self.helpers)
 
     def gather(self, value: T) -> list[T]:
         """Every process's value, in the order of their ranks; on other ranks than 0 the list is empty."""

@@ -10,7 +10,7 @@ batch, so that a single call of the library's fused LSTM (cuDNN, oneDNN) handles
                                         piece 2   f g h i j
 
 The first piece of an environment continues from the stored state, the others from zero. Nothing is computed twice, and
-no gradient crosses an episode start. On a CPU `fused_lstm` does the same without cutting.
+no gradient crosses an episode start.
 """
 
 import functools
@@ -18,8 +18,6 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-
-from ppo.cpu.fused_lstm import fused_sequence, usable
 
 LstmState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell state, each `[L, N, H]`."""
@@ -38,37 +36,10 @@ class Segments(NamedTuple):
     """`[S]` bool; the piece begins at t = 0 and so continues from the stored state."""
 
 
-def initial_state(lstm: nn.LSTM, num_envs: int) -> LstmState:
-    """Zero state for `num_envs` sequences, on the device and in the type of the LSTM's weights."""
-    weight = lstm.weight_hh_l0
-    assert isinstance(weight, Tensor)
-    zeros = weight.new_zeros(lstm.num_layers, num_envs, lstm.hidden_size)
-    return zeros, zeros.clone()
-
-
 def mask_state(state: LstmState, episode_start: Tensor) -> LstmState:
     """Zero the state of the environments in which an episode starts; `episode_start` is `[N]` bool."""
     keep = (~episode_start).to(state[0].dtype).view(1, -1, 1)
     return state[0] * keep, state[1] * keep
-
-
-def lstm_step(lstm: nn.LSTM, features: Tensor, state: LstmState, episode_start: Tensor) -> tuple[Tensor, LstmState]:
-    """Advance every environment by one step.
-
-    Args:
-        lstm: layers to run.
-        features: `[N, D]`.
-        state: state before the step.
-        episode_start: `[N]` bool; the state is zeroed here before the step.
-
-    Returns:
-        Output `[N, H]` and the state after the step.
-    """
-    if usable(lstm, features, state):
-        output, state = fused_sequence(lstm, features.unsqueeze(0), state, episode_start.unsqueeze(0))
-    else:
-        output, state = lstm(features.unsqueeze(0), mask_state(state, episode_start))
-    return output.squeeze(0), state
 
 
 def find_segments(episode_start: Tensor) -> Segments | None:
@@ -126,26 +97,52 @@ class EpisodeStarts:
         return to_device(find_segments(self.on_host), self.on_device.device)
 
 
-def lstm_sequence(lstm: nn.LSTM, features: Tensor, state: LstmState, starts: EpisodeStarts) -> Tensor:
-    """Run whole sequences, resetting the state wherever an episode starts.
+class EpisodicLSTM(nn.LSTM):
+    """An LSTM, unidirectional and with biases, whose state is zero wherever an episode starts."""
 
-    Args:
-        lstm: layers to run.
-        features: `[T, N, D]`.
-        state: state before t = 0.
-        starts: of the `[T, N]` sequences.
+    @property
+    def compiled(self) -> bool:
+        """Whether it runs through compiled kernels."""
+        return False
 
-    Returns:
-        Output `[T, N, H]`, equal to calling `lstm_step` T times.
-    """
-    if usable(lstm, features, state):
-        return fused_sequence(lstm, features, state, starts.on_device)[0]
-    hidden, cell = mask_state(state, starts.on_device[0])
-    segments = starts.segments
-    if segments is None:
-        return lstm(features, (hidden, cell))[0]  # type: ignore[no-any-return]
-    keep = segments.continues.to(hidden.dtype).view(1, -1, 1)
-    padded = features.flatten(0, 1)[segments.gather]
-    start = hidden[:, segments.environment] * keep, cell[:, segments.environment] * keep
-    output = lstm(padded, start)[0]
-    return output.flatten(0, 1)[segments.scatter]  # type: ignore[no-any-return]
+    def initial_state(self, num_envs: int) -> LstmState:
+        """Zero state for `num_envs` sequences, on the device and in the type of the weights."""
+        weight = self.weight_hh_l0
+        assert isinstance(weight, Tensor)
+        zeros = weight.new_zeros(self.num_layers, num_envs, self.hidden_size)
+        return zeros, zeros.clone()
+
+    def step(self, features: Tensor, state: LstmState, episode_start: Tensor) -> tuple[Tensor, LstmState]:
+        """Advance every environment by one step.
+
+        Args:
+            features: `[N, D]`.
+            state: state before the step.
+            episode_start: `[N]` bool; the state is zeroed here before the step.
+
+        Returns:
+            Output `[N, H]` and the state after the step.
+        """
+        output, state = self(features.unsqueeze(0), mask_state(state, episode_start))
+        return output.squeeze(0), state
+
+    def sequence(self, features: Tensor, state: LstmState, starts: EpisodeStarts) -> Tensor:
+        """Run whole sequences.
+
+        Args:
+            features: `[T, N, D]`.
+            state: state before t = 0.
+            starts: of the `[T, N]` sequences.
+
+        Returns:
+            Output `[T, N, H]`, equal to calling `step` T times.
+        """
+        hidden, cell = mask_state(state, starts.on_device[0])
+        segments = starts.segments
+        if segments is None:
+            return self(features, (hidden, cell))[0]  # type: ignore[no-any-return]
+        keep = segments.continues.to(hidden.dtype).view(1, -1, 1)
+        padded = features.flatten(0, 1)[segments.gather]
+        start = hidden[:, segments.environment] * keep, cell[:, segments.environment] * keep
+        output = self(padded, start)[0]
+        return output.flatten(0, 1)[segments.scatter]  # type: ignore[no-any-return]

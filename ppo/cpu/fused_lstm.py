@@ -38,7 +38,7 @@ def fused_sequence(
     output, hidden, cell = features.contiguous(), [], []
     for layer, weights in enumerate(lstm.all_weights):
         start = state[0][layer].contiguous(), state[1][layer].contiguous()
-        output, cells = _Layer.apply(output, *weights, keep, *start)  # type: ignore[no-untyped-call]
+        output, cells = _Layer.apply(output, keep, start, *weights)  # type: ignore[no-untyped-call]
         hidden.append(output[-1].detach())
         cell.append(cells[-1])
     return output, (torch.stack(hidden), torch.stack(cell))
@@ -51,21 +51,18 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 - autograd's context takes any attribute
         features: Tensor,
-        input_weight: Tensor,
-        weight: Tensor,
-        input_bias: Tensor,
-        bias: Tensor,
         keep: Tensor,
-        hidden: Tensor,
-        cell: Tensor,
+        start: tuple[Tensor, Tensor],
+        *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Outputs and cell states `[T, N, H]`."""
+        """Outputs and cell states `[T, N, H]`; `weights` are those of inputs and of the state, and their biases."""
+        input_weight, weight, input_bias, bias = weights
         length, num_envs, _ = features.shape
         projection = kernels.dense_forward(features.flatten(0, 1), input_weight, input_bias + bias, kernels.IDENTITY)
         gates = projection.view(length, num_envs, -1)
         outputs, cells = gates.new_empty(2, length, num_envs, weight.shape[1])
-        kernels.lstm_forward(gates, weight, keep, hidden, cell, outputs, cells)
-        ctx.save_for_backward(features, input_weight, gates, weight, keep, hidden, cell, outputs, cells)
+        kernels.lstm_forward(gates, weight, keep, start, outputs, cells)
+        ctx.save_for_backward(features, input_weight, gates, weight, keep, *start, outputs, cells)
         ctx.mark_non_differentiable(cells)
         ctx.set_materialize_grads(False)
         return outputs, cells
@@ -79,16 +76,15 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """Gradients of the features, the two weights and the two biases."""
         if grad_outputs is None:
-            return (None,) * 8
+            return (None,) * 7
         features, input_weight, gates, weight, keep, hidden, cell, outputs, cells = ctx.saved_tensors
         grad = kernels.lstm_backward(gates, weight, keep, cell, cells, grad_outputs.contiguous()).flatten(0, 1)
         before = (torch.cat((hidden.unsqueeze(0), outputs[:-1])) * keep.unsqueeze(-1)).flatten(0, 1)
-        _, grad_weight, _ = kernels.dense_backward(
-            before, weight, None, kernels.IDENTITY, grad, wants_x=False, wants_bias=False
-        )
+        _, grad_weight, _ = kernels.dense_backward(before, weight, None, kernels.IDENTITY, grad, wants=())
+        wants = ("x", "bias") if ctx.needs_input_grad[0] else ("bias",)
         grad_features, grad_input_weight, grad_bias = kernels.dense_backward(
-            features.flatten(0, 1), input_weight, None, kernels.IDENTITY, grad, wants_x=ctx.needs_input_grad[0]
+            features.flatten(0, 1), input_weight, None, kernels.IDENTITY, grad, wants
         )
         if grad_features is not None:
             grad_features = grad_features.view_as(features)
-        return grad_features, grad_input_weight, grad_weight, grad_bias, grad_bias, None, None, None
+        return grad_features, None, None, grad_input_weight, grad_weight, grad_bias, grad_bias

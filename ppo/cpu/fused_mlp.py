@@ -1,4 +1,4 @@
-"""A chain of dense layers: one call of autograd for all of them where the compiled kernels can be used."""
+"""A chain of dense layers through the compiled kernels: one step of autograd for all of them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,13 +12,8 @@ from ppo.cpu import kernels
 ACTIVATIONS: dict[type[nn.Module], int] = {nn.ELU: kernels.ELU, nn.ReLU: kernels.RELU, nn.Tanh: kernels.TANH}
 
 
-def run_mlp(modules: Iterable[nn.Module], features: Tensor) -> Tensor:
-    """Apply linear layers and the activations that may follow them, `[..., in]` to `[..., out]`."""
-    modules = list(modules)
-    if not modules or not kernels.usable(features):
-        for module in modules:
-            features = module(features)
-        return features
+def fused_mlp(modules: Iterable[nn.Module], features: Tensor) -> Tensor:
+    """Apply one or more linear layers and the activations that may follow them, `[..., in]` to `[..., out]`."""
     weights: list[Tensor] = []
     activations: list[int] = []
     for module in modules:
@@ -68,7 +63,7 @@ class _Mlp(torch.autograd.Function):
                 values[layer + 1],
                 ctx.activations[layer],
                 grad_rows,
-                wants_x=layer > 0 or ctx.needs_input_grad[0],
+                wants=("x", "bias") if layer > 0 or ctx.needs_input_grad[0] else ("bias",),
             )
             gradients = [grad_weight, grad_bias, *gradients]
         return grad_rows, None, *gradients

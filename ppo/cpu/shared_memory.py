@@ -119,10 +119,18 @@ def is_running(pid: int) -> bool:
 
 
 def open_shared_sum(
-    rank: int, count: int, capacity: int, helpers: Sequence["subprocess.Popen[bytes]"] = ()
+    rank: int, count: int, capacity: int, helpers: Sequence["subprocess.Popen[bytes]"] = (), folder: Path = MEMORY
 ) -> SharedSum | None:
-    """Memory for sums of up to `capacity` floats; None where the processes cannot share it. All call this together."""
-    place = [(socket.gethostname(), _make_file(SharedSum.size(count, capacity)) if rank == 0 else None)]
+    """Memory for sums of up to `capacity` floats; None where the processes cannot share it. All call this together.
+
+    Args:
+        rank: number of this process.
+        count: number of processes.
+        capacity: floats of the largest tensor.
+        helpers: processes that this one has started.
+        folder: of the file that is the memory; that of temporary files where it does not exist.
+    """
+    place = [(socket.gethostname(), _make_file(SharedSum.size(count, capacity), folder) if rank == 0 else None)]
     dist.broadcast_object_list(place)
     host, path = place[0]
     result = None
@@ -136,10 +144,10 @@ def open_shared_sum(
     return result if everywhere else None
 
 
-def _make_file(size: int) -> Path | None:
-    """A file of `size` zero bytes in memory; None where there is no room for it."""
+def _make_file(size: int, folder: Path) -> Path | None:
+    """A file of `size` zero bytes; None where there is no room for it."""
     try:
-        handle, name = tempfile.mkstemp(prefix="biped-ppo-", dir=MEMORY if MEMORY.is_dir() else None)
+        handle, name = tempfile.mkstemp(prefix="biped-ppo-", dir=folder if folder.is_dir() else None)
     except OSError:
         return None
     try:

@@ -14,8 +14,8 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from torch import nn
 
 from ppo.checkpoint.parameters import with_aliases
-from ppo.cpu import kernels
-from ppo.policy import ACTIVATIONS, PolicyConfig, RecurrentActorCritic
+from ppo.layers import ACTIVATIONS, PYTORCH, Layers
+from ppo.policy import FASTEST, PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import EpisodeStarts
 from tests.ppo.checkpoint.sb3_extractor import extractor_arguments
 from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, random_state, small_policy, step_along
@@ -167,19 +167,15 @@ def test_acting_step_by_step_equals_evaluating_the_sequence(
     torch.testing.assert_close(evaluation.value, value, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("layers", "tolerance"), [(PYTORCH, 0.0), (FASTEST, 1e-6)], ids=["PyTorch", "fastest"])
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("features", [(), (9, 5)])
-def test_one_step_equals_sb3(
-    critic: CriticKind, features: tuple[int, ...], compiled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_step_equals_sb3(critic: CriticKind, features: tuple[int, ...], layers: Layers, tolerance: float) -> None:
     """Bit for bit with PyTorch's operations, to rounding with the compiled kernels."""
-    if not compiled:
-        monkeypatch.setattr(kernels, "library", lambda: None)
     config = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=2, pi=(10, 7), vf=(6,), features=features, critic=critic)
     theirs = sb3_model(config, seed=1).policy
     torch.manual_seed(1)
-    ours = RecurrentActorCritic(config, 3, 2)
+    ours = RecurrentActorCritic(config, 3, 2, layers)
     generator = torch.Generator().manual_seed(2)
     observation = torch.randn(4, 3, generator=generator)
     start = torch.tensor([False, True, False, True])
@@ -189,7 +185,6 @@ def test_one_step_equals_sb3(
         mean, value, log_prob, after = theirs(observation, RNNStates(state.actor, vf_state), start.float(), True)
         action, our_log_prob, actor_state, latent = ours.act(observation, state.actor, start)
         critic_latent, _ = ours.critic_step(observation, state.critic, start, latent)
-    tolerance = 1e-6 if compiled else 0.0
     for got, expected in (
         (action, mean),
         (our_log_prob, log_prob),

@@ -8,11 +8,9 @@ from torch import Tensor, nn
 
 from ppo.recurrence import (
     EpisodeStarts,
+    EpisodicLSTM,
     LstmState,
     find_segments,
-    initial_state,
-    lstm_sequence,
-    lstm_step,
     mask_state,
     to_device,
 )
@@ -29,9 +27,9 @@ RESETS: dict[str, list[tuple[int, int]]] = {
 }
 
 
-def make_lstm(layers: int) -> nn.LSTM:
+def make_lstm(layers: int) -> EpisodicLSTM:
     torch.manual_seed(3)
-    return nn.LSTM(D, H, layers).double()
+    return EpisodicLSTM(D, H, layers).double()
 
 
 def make_inputs(layers: int, num_envs: int = N) -> tuple[Tensor, LstmState]:
@@ -78,10 +76,10 @@ def test_sequence_equals_steps_and_pieces_split_by_hand(name: str, layers: int) 
     episode_start = flags(RESETS[name])
 
     by_hand = split_by_hand(lstm, features, state, episode_start)
-    sequence = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
+    sequence = lstm.sequence(features, state, EpisodeStarts(episode_start))
     stepped, running = [], state
     for t in range(T):
-        output, running = lstm_step(lstm, features[t], running, episode_start[t])
+        output, running = lstm.step(features[t], running, episode_start[t])
         stepped.append(output)
 
     expected_gradients = gradients(lstm, by_hand, features, state)
@@ -95,7 +93,7 @@ def test_gradient_does_not_cross_an_episode_start() -> None:
     lstm = make_lstm(2)
     features, state = make_inputs(2)
     episode_start = flags([(3, 1), (0, 2)])
-    output = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
+    output = lstm.sequence(features, state, EpisodeStarts(episode_start))
     to_features, to_hidden, to_cell = torch.autograd.grad(output[5].sum(), [features, *state])
     earlier = to_features[:3].abs().sum(dim=(0, 2)) > 0.0
     assert earlier.tolist() == [True, False, True, True]
@@ -140,13 +138,12 @@ def test_single_environment_continues_from_its_state() -> None:
     lstm = make_lstm(1)
     features, state = make_inputs(1, num_envs=1)
     episode_start = flags([(3, 0)], num_envs=1)
-    output = lstm_sequence(lstm, features, state, EpisodeStarts(episode_start))
+    output = lstm.sequence(features, state, EpisodeStarts(episode_start))
     torch.testing.assert_close(output, split_by_hand(lstm, features, state, episode_start), rtol=1e-12, atol=1e-14)
 
 
 def test_initial_state_and_mask() -> None:
-    lstm = nn.LSTM(D, H, 2).double()
-    hidden, cell = initial_state(lstm, N)
+    hidden, cell = EpisodicLSTM(D, H, 2).double().initial_state(N)
     assert hidden.shape == cell.shape == (2, N, H)
     assert hidden.dtype == cell.dtype == torch.float64
     assert not bool(hidden.any() or cell.any())

@@ -6,7 +6,8 @@ import gymnasium
 from stable_baselines3.common.torch_layers import create_mlp
 from torch import nn
 
-from ppo.policy import ACTIVATIONS, PolicyConfig
+from ppo.layers import ACTIVATIONS
+from ppo.policy import PolicyConfig
 
 
 class SharedMlp(nn.Sequential):

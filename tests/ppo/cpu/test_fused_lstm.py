@@ -6,16 +6,17 @@ from torch import Tensor, nn
 
 from ppo.cpu.fused_lstm import fused_sequence, usable
 from ppo.cpu.kernels import library
-from ppo.recurrence import EpisodeStarts, LstmState, lstm_sequence, lstm_step
+from ppo.cpu.layers import KernelLSTM
+from ppo.recurrence import EpisodeStarts, LstmState
 
 T, D = 7, 5
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no C compiler, or switched off")
 
 
-def make(hidden: int, layers: int, num_envs: int, scale: float = 1.0) -> tuple[nn.LSTM, Tensor, LstmState, Tensor]:
+def make(hidden: int, layers: int, num_envs: int, scale: float = 1.0) -> tuple[KernelLSTM, Tensor, LstmState, Tensor]:
     torch.manual_seed(hidden + layers + num_envs)
-    lstm = nn.LSTM(D, hidden, layers)
+    lstm = KernelLSTM(D, hidden, layers)
     features = (scale * torch.randn(T, num_envs, D)).requires_grad_()
     hidden_state, cell = torch.randn(2, layers, num_envs, hidden)
     episode_start = torch.rand(T, num_envs) < 0.2
@@ -85,7 +86,7 @@ def test_what_is_not_finite_stays_in_its_environment_and_shows() -> None:
     assert bool(output[:, [0, 2, 3]].isfinite().all())
 
 
-def test_recurrence_uses_it_where_it_can() -> None:
+def test_the_module_uses_it_where_it_can() -> None:
     lstm, features, state, episode_start = make(16, 2, 3)
     assert usable(lstm, features, state)
     assert not usable(lstm.double(), features.double(), (state[0].double(), state[1].double()))
@@ -95,9 +96,10 @@ def test_recurrence_uses_it_where_it_can() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert not usable(lstm, features, state)
     expected, after = fused_sequence(lstm, features, state, episode_start)
-    assert torch.equal(lstm_sequence(lstm, features, state, EpisodeStarts(episode_start)), expected)
+    assert lstm.compiled
+    assert torch.equal(lstm.sequence(features, state, EpisodeStarts(episode_start)), expected)
     running = state
     for t in range(T):
-        output, running = lstm_step(lstm, features[t], running, episode_start[t])
+        output, running = lstm.step(features[t], running, episode_start[t])
         torch.testing.assert_close(output, expected[t], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(running[1], after[1], rtol=1e-5, atol=1e-6)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppo.cpu.fused_mlp import run_mlp
+from ppo.cpu.fused_mlp import fused_mlp
 from ppo.cpu.kernels import library
+from ppo.cpu.layers import KernelMlp
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no C compiler, or switched off")
 
@@ -42,7 +43,7 @@ def test_equals_pytorch(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        output = run_mlp(modules, features)
+        output = fused_mlp(modules, features)
         weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
         parameters = list(nn.Sequential(*modules).parameters())
         gradients = torch.autograd.grad((output * weights).sum(), [features, *parameters])
@@ -63,7 +64,7 @@ def test_elu_keeps_the_digits_of_small_values() -> None:
         identity.weight.fill_(1.0)
         identity.bias.zero_()
     values = -torch.logspace(-8, 1, 200).unsqueeze(1)
-    torch.testing.assert_close(run_mlp([identity, nn.ELU()], values), torch.expm1(values), rtol=2e-6, atol=0.0)
+    torch.testing.assert_close(fused_mlp([identity, nn.ELU()], values), torch.expm1(values), rtol=2e-6, atol=0.0)
 
 
 def test_the_gradient_that_is_given_is_left_alone() -> None:
@@ -71,7 +72,7 @@ def test_the_gradient_that_is_given_is_left_alone() -> None:
     features = torch.randn(5, 4, requires_grad=True)
     given = torch.randn(5, 6)
     before = given.clone()
-    run_mlp(modules, features).backward(given)
+    fused_mlp(modules, features).backward(given)
     assert torch.equal(given, before)
 
 
@@ -79,11 +80,22 @@ def test_what_is_not_finite_stays_in_its_row() -> None:
     modules = chain((4, 32, 3), nn.ELU, head=True)
     features = torch.randn(30, 4)
     features[7] = float("nan")
-    finite = run_mlp(modules, features).isfinite().all(dim=1)
+    finite = fused_mlp(modules, features).isfinite().all(dim=1)
     assert not bool(finite[7])
     assert int(finite.sum()) == 29
 
 
+def test_the_module_is_the_chain_with_its_head() -> None:
+    torch.manual_seed(0)
+    layers, head, features = KernelMlp(3, (8, 5), "tanh"), nn.Linear(5, 2), torch.randn(4, 6, 3)
+    assert torch.equal(layers(features, head), fused_mlp([*layers, head], features))
+    assert torch.equal(layers(features), fused_mlp(layers, features))
+    double = layers.double()(features.double(), head.double())
+    assert torch.equal(double, head(nn.Sequential(*layers)(features.double())))
+
+
 def test_without_layers_nothing_happens() -> None:
-    features = torch.randn(2, 3)
-    assert run_mlp([], features) is features
+    features, head = torch.randn(2, 3), nn.Linear(3, 4)
+    nothing = KernelMlp(3, (), "elu")
+    assert nothing(features) is features
+    assert torch.equal(nothing(features, head), fused_mlp([head], features))

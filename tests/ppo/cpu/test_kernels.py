@@ -8,10 +8,10 @@ from unittest.mock import ANY
 
 import pytest
 import torch
-from torch import nn
 
 from ppo.cpu.kernels import COMPILERS, complaint, library, load, loaded, usable
-from ppo.recurrence import EpisodeStarts, lstm_sequence
+from ppo.cpu.layers import KernelLSTM
+from ppo.recurrence import EpisodeStarts, EpisodicLSTM
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,17 +44,21 @@ def broken(tmp_path: Path) -> str:
 
 
 def test_without_kernels_pytorch_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    lstm, features = nn.LSTM(3, 16), torch.randn(4, 5, 3)
-    state = torch.zeros(1, 5, 16), torch.zeros(1, 5, 16)
-    starts = EpisodeStarts(torch.rand(4, 5) < 0.3)
-    expected = lstm_sequence(lstm, features, state, starts)
+    torch.manual_seed(0)
+    lstm, plain = KernelLSTM(3, 16), EpisodicLSTM(3, 16)
+    plain.load_state_dict(lstm.state_dict())
+    features, starts = torch.randn(4, 5, 3), EpisodeStarts(torch.rand(4, 5) < 0.3)
+    state = lstm.initial_state(5)
+    compiled = lstm.sequence(features, state, starts)
     monkeypatch.setenv("PPO_KERNELS", "0")
     loaded.cache_clear()
     try:
         assert library() is None
         assert "PPO_KERNELS=0" in str(complaint())
-        output = lstm_sequence(lstm, features, state, starts)
-        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
+        assert not lstm.compiled
+        output = lstm.sequence(features, state, starts)
+        assert torch.equal(output, plain.sequence(features, state, starts))
+        torch.testing.assert_close(output, compiled, rtol=1e-5, atol=1e-6)
     finally:
         monkeypatch.undo()
         loaded.cache_clear()

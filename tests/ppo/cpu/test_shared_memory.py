@@ -4,8 +4,8 @@ The processes are threads here: the memory is the same, and waiting lets other t
 end-to-end tests share it between real processes.
 """
 
-import errno
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,6 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ppo.cpu import shared_memory
 from ppo.cpu.kernels import library
 from ppo.cpu.shared_memory import ProcessEndedError, SharedSum, is_running, open_shared_sum
 
@@ -103,10 +102,9 @@ def group(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("group")
-def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_memory, "MEMORY", tmp_path)
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
-    shared = open_shared_sum(0, 1, 5)
+    shared = open_shared_sum(0, 1, 5, folder=tmp_path)
     assert shared is not None
     tensor = torch.tensor([1.0, 2.0])
     shared.sum_(tensor)
@@ -115,12 +113,12 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("group")
-def test_without_room_nothing_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> bytes:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shared_memory, "MEMORY", tmp_path)
-    monkeypatch.setattr(shared_memory, "bytes", full, raising=False)
+def test_without_room_nothing_is_shared(tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
-    assert open_shared_sum(0, 1, 5) is None
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        assert open_shared_sum(0, 1, 2**20, folder=tmp_path) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert set(tmp_path.iterdir()) == before
