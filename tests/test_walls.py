@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ SOURCES = sorted(
     path.relative_to(ROOT)
     for path in (
         *ROOT.glob("*.py"),
-        *(file for room in ("ppo", "biped", "configs") for file in ROOT.glob(f"{room}/**/*.py")),
+        *(file for room in ("app", "ppo", "biped", "configs") for file in ROOT.glob(f"{room}/**/*.py")),
     )
 )
 ENGINE_FILES = {"genesis": Path("biped/simulators/genesis.py"), "mujoco": Path("biped/simulators/mujoco.py")}
@@ -50,7 +51,7 @@ def test_the_rooms_are_not_empty() -> None:
 
 @pytest.mark.parametrize("path", room("ppo"), ids=str)
 def test_ppo_knows_neither_robot_nor_simulator_nor_configuration(path: Path) -> None:
-    forbidden = ("biped", "configs", "train", "play", *ENGINE_FILES)
+    forbidden = ("app", "biped", "configs", "train", "play", *ENGINE_FILES)
     assert [name for name in sorted(imported_by(path)) if any(within(name, package) for package in forbidden)] == []
 
 
@@ -64,13 +65,31 @@ def test_biped_knows_only_the_contract_of_ppo(path: Path) -> None:
     modules = sorted(imported_by(path))
     shared = ("ppo.env", "ppo.value_ranges")
     assert [name for name in modules if within(name, "ppo") and not any(within(name, one) for one in shared)] == []
-    assert [name for name in modules if any(within(name, package) for package in ("configs", "train", "play"))] == []
+    above = ("app", "configs", "train", "play")
+    assert [name for name in modules if any(within(name, package) for package in above)] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_engines_are_imported_in_one_file_each(path: Path) -> None:
     for engine, allowed in ENGINE_FILES.items():
         assert path == allowed or not any(within(name, engine) for name in imported_by(path))
+
+
+@pytest.mark.parametrize("path", room("configs"), ids=str)
+def test_presets_know_of_the_programs_only_the_schema(path: Path) -> None:
+    modules = sorted(imported_by(path))
+    assert [name for name in modules if within(name, "app") and not within(name, "app.experiment")] == []
+
+
+def test_no_circle_of_imports() -> None:
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+
+    def target(name: str) -> str:
+        """The module that an imported name lies in: itself, or what it is a name of."""
+        return name if name in modules else name.rpartition(".")[0]
+
+    graph = {module: {target(name) for name in imported_by(path)} & modules.keys() for module, path in modules.items()}
+    TopologicalSorter({module: known - {module} for module, known in graph.items()}).prepare()
 
 
 def test_the_reader_of_imports_sees_every_kind() -> None:
