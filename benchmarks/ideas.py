@@ -15,7 +15,7 @@ from biped.env import BipedEnv
 from biped.simulators.state import State
 from biped.task.commands import Commands
 from biped.task.randomization import pushed_velocity
-from biped.task.rewards import RewardInputs
+from biped.task.reward_terms import RewardInputs
 from biped.task.terminations import EpisodeEnd
 from ppo.env import Step
 
