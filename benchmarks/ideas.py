@@ -14,7 +14,7 @@ from app.training import main as train
 from biped.env import BipedEnv, EnvConfig
 from biped.simulators.interface import Simulator
 from biped.task.commands import Commands
-from biped.task.rewards import RewardInputs
+from biped.task.reward_terms import RewardInputs
 from biped.task.terminations import EpisodeEnd
 from ppo.env import Step
 

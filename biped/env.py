@@ -13,15 +13,17 @@ from biped.simulators.interface import Simulator
 from biped.simulators.state import State
 from biped.task.actuators import ActuatorConfig, Actuators
 from biped.task.buffers import Buffers
-from biped.task.commands import CommandConfig, Commands
+from biped.task.commands import CommandConfig, Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
-from biped.task.gait import FootAlternation, Gait, GaitConfig, clock_signal, is_standing, scheduled_contact
+from biped.task.gait import FootAlternation, Gait, GaitConfig, is_standing, scheduled_contact
 from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
 from biped.task.mirror import Mirror
-from biped.task.observations import ObservationConfig, Observer
+from biped.task.observation_sources import Knowledge, state_at_rest
+from biped.task.observations import ObservationConfig, Observer, observation_image
 from biped.task.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
 from biped.task.reset import InitialPoses, ResetConfig
-from biped.task.rewards import RewardConfig, RewardInputs, Rewards
+from biped.task.reward_terms import RewardInputs
+from biped.task.rewards import RewardConfig, Rewards
 from biped.task.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
 from ppo.env import Step
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
@@ -81,14 +83,6 @@ def check_robot(config: EnvConfig, robot: Robot) -> None:
         raise ConfigurationError(RandomizationConfig, "added_mass", problem)
 
 
-def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
-    """How well the planar velocity follows the command `[N, 3]`: means over the robots in m/s, `[]`."""
-    velocity = state.base_linear_velocity[:, :2]
-    lengths = torch.linalg.vector_norm(torch.stack((velocity - command[:, :2], velocity)), dim=-1)
-    error, speed = lengths.masked_fill(state.failed, 0.0).mean(dim=1).unbind()
-    return {"tracking/velocity_error": error, "tracking/speed": speed}
-
-
 class BipedEnv:
     """`N` robots that learn to walk; a `ppo.env.VecEnv`.
 
@@ -133,7 +127,9 @@ class BipedEnv:
         self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
         self.observer = Observer(robot, config.observations, self._generator)
         self.observation_dim = self.observer.dim
-        self.mirror = Mirror(robot, self.observer.fields, device) if config.mirror_left_stance else None
+        self.mirror = (
+            Mirror(robot, observation_image(robot, self.observer.fields), device) if config.mirror_left_stance else None
+        )
         self.mirrored = torch.zeros(num_envs, dtype=torch.bool, device=device)
         """`[N]` whether the last observation was a mirror image, as the next action will be."""
 
@@ -145,6 +141,7 @@ class BipedEnv:
         self._joint_velocity = torch.zeros(num_envs, robot.num_joints, device=device)
         self._action = torch.zeros_like(self._joint_velocity)
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
+        self._at_rest = state_at_rest(robot, num_envs, device)
         self._step_count = 0
 
     @property
@@ -297,10 +294,10 @@ class BipedEnv:
         }
 
     def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
-        """Collect what the reward terms look at; what is costly to follow is followed only if a term pays for it."""
+        """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
         state, command, gait = self.state, self.commands.value, self.gait
-        nothing = torch.zeros(self.num_envs, device=self.device)
-        pays_for = self.rewards.pays_for
+        unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
+        needs = self.rewards.needs
         return RewardInputs(
             state=state,
             command=command,
@@ -311,28 +308,21 @@ class BipedEnv:
             scheduled_contact=scheduled_contact(gait.phase, is_standing(command, gait.config), gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
-            alternation=self.foot_alternation.step(gait.contact) if pays_for("foot_alternation") else nothing,
+            alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else unknown,
             harmonic_motion=self.harmonic_motion.step(
                 state.joint_position.index_select(1, self._tracked_joints),
                 state.joint_velocity.index_select(1, self._tracked_joints),
             )
-            if pays_for("sinusoidal_motion")
-            else nothing,
+            if "harmonic_motion" in needs
+            else unknown,
             fell=end.fell,
         )
 
     def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
         command, gait = self.commands.value, self.gait
-        observes_clock = self.config.observations.clock
         standing = is_standing(command, gait.config)
-        observation = self.observer(
-            measurement,
-            command=command,
-            foot_contact=self.contact_sensor.reading,
-            previous_action=self._action,
-            clock=clock_signal(gait.phase, standing) if observes_clock else None,
-            noise=noise,
-        )
+        knowledge = Knowledge(command, self.contact_sensor.reading, self._action, gait.phase, standing)
+        observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
             return observation
         self.mirrored = (gait.phase >= 0.5) & ~standing
@@ -358,5 +348,5 @@ class BipedEnv:
         self.contact_sensor.reset(mask)
         self._action = self._action.masked_fill(masked, 0.0)
         self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
-        at_rest = self.observer.measure_at_rest(pose.base_position, pose.joint_position)
+        at_rest = self.observer.measure_at_rest(self._at_rest._replace(**pose._asdict()))
         return torch.where(masked, at_rest, measurement)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from biped.simulators.state import State
 from biped.task.buffers import Buffers
 from ppo.value_ranges import Range, check_order, check_ranges
 
@@ -31,6 +32,14 @@ class CommandConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
         check_order(self, "linear_velocity_x", "linear_velocity_y", "yaw_rate")
+
+
+def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
+    """How well the planar velocity follows the command `[N, 3]`: means over the robots in m/s, `[]`."""
+    velocity = state.base_linear_velocity[:, :2]
+    lengths = torch.linalg.vector_norm(torch.stack((velocity - command[:, :2], velocity)), dim=-1)
+    error, speed = lengths.masked_fill(state.failed, 0.0).mean(dim=1).unbind()
+    return {"tracking/velocity_error": error, "tracking/speed": speed}
 
 
 class Commands(Buffers):

@@ -5,23 +5,52 @@ off the right foot, learns half a stride and walks with both sides alike (the PH
 On Learning Symmetric Locomotion, 2019). Nothing about the network or its training changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
-from biped.task.observations import ObservationField
 
-COLUMN_SIGNS: dict[str, tuple[float, ...]] = {
-    "roll_pitch_yaw": (-1.0, 1.0, -1.0),
-    "base_angular_velocity": (-1.0, 1.0, -1.0),
-    "base_linear_velocity": (1.0, -1.0, 1.0),
-    "base_position": (1.0, -1.0, 1.0),
-    "command": (1.0, -1.0, -1.0),
-    "clock": (-1.0, -1.0),
-}
-"""Signs of the mirrored quantities whose columns stay in place. Half a period later, sine and cosine have turned."""
+
+@dataclass(frozen=True)
+class Image:
+    """How a vector looks in the mirror: value `i` of the image is `signs[i]` times value `columns[i]` of the vector.
+
+    Raises:
+        ValueError: the image of the image is not the vector.
+    """
+
+    columns: tuple[int, ...]
+    signs: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        columns, signs = self.columns, self.signs
+        width = len(columns)
+        if (
+            len(signs) != width
+            or sorted(columns) != list(range(width))
+            or any(columns[columns[i]] != i or signs[i] * signs[columns[i]] != 1.0 for i in range(width))
+        ):
+            raise ValueError(f"mirroring twice must change nothing: columns {columns}, signs {signs}")
+
+
+MirrorRule = Image | Callable[[Robot], Image]
+"""The mirror image of a quantity, or what gives it for a robot."""
+
+
+def in_place(*signs: float) -> Image:
+    """The image of a quantity whose values stay in place and keep or change their signs."""
+    return Image(tuple(range(len(signs))), signs)
+
+
+VECTOR = in_place(1.0, -1.0, 1.0)
+"""Of a position, a velocity or a force."""
+ROTATION = in_place(-1.0, 1.0, -1.0)
+"""Of an angular velocity, a torque or roll, pitch and yaw, which a mirror turns the other way."""
+OTHER_FOOT = Image((1, 0), (1.0, 1.0))
+"""Of one value for the right foot and one for the left."""
 
 
 def other_side(robot: Robot) -> tuple[int, ...]:
@@ -35,28 +64,23 @@ def other_side(robot: Robot) -> tuple[int, ...]:
     return robot.joint_indices(f"{swap.get(side, side)}_{joint}" for side, _, joint in sides)
 
 
+def other_joints(robot: Robot) -> Image:
+    """The image of one value for each joint, and of an action.
+
+    Raises:
+        ValueError: A joint of one side has no counterpart.
+    """
+    return Image(other_side(robot), (-1.0,) * robot.num_joints)
+
+
 class Mirror:
     """Mirrors actions `[N, J]` and observations `[N, D]`; doing so twice changes nothing."""
 
-    def __init__(self, robot: Robot, fields: Sequence[ObservationField], device: torch.device) -> None:
-        """Prepare for the observations that `fields` describe."""
-        joints = other_side(robot)
-        columns: list[int] = []
-        signs: list[float] = []
-        for field in fields:
-            start = len(columns)
-            for column in field.columns:
-                if field.source == "foot_contact":
-                    mirrored, sign = 1 - column, 1.0
-                elif field.source in COLUMN_SIGNS:
-                    mirrored, sign = column, COLUMN_SIGNS[field.source][column]
-                else:
-                    mirrored, sign = joints[column], -1.0
-                columns.append(start + field.columns.index(mirrored))
-                signs.append(sign)
-        self._joints = torch.tensor(joints, device=device)
-        self._columns = torch.tensor(columns, device=device)
-        self._signs = torch.tensor(signs, device=device)
+    def __init__(self, robot: Robot, observation: Image, device: torch.device) -> None:
+        """Prepare for observations that look in the mirror as `observation` says."""
+        self._joints = torch.tensor(other_side(robot), device=device)
+        self._columns = torch.tensor(observation.columns, device=device)
+        self._signs = torch.tensor(observation.signs, device=device)
 
     def action(self, action: Tensor, mask: Tensor) -> Tensor:
         """`action` `[N, J]`, mirrored for the robots in `mask` `[N]` bool."""

@@ -1,14 +1,35 @@
 """The observation vector: named slices, their order, scales and noise."""
 
 import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.simulators.state import State
+from biped.task.mirror import Image
+from biped.task.observation_sources import (
+    BASE_ANGULAR_VELOCITY,
+    BASE_LINEAR_VELOCITY,
+    BASE_POSITION,
+    CLOCK,
+    COMMAND,
+    FOOT_CONTACT,
+    JOINT_POSITION,
+    JOINT_VELOCITY,
+    PREVIOUS_ACTION,
+    ROLL_PITCH_YAW,
+    Knowledge,
+    Known,
+    Measured,
+    knowledge_at_rest,
+    state_at_rest,
+)
+from biped.task.table import entries, entry
 from ppo.value_ranges import Range, check_ranges
 
 HIP_JOINTS = ("right_hip1", "right_hip2", "left_hip1", "left_hip2")
@@ -19,16 +40,54 @@ Scale = Annotated[float, Range(-1e6, 1e6)]
 Noise = Annotated[float, Range(0.0, 1e6)]
 
 
+class ObservationField(NamedTuple):
+    """One named part of the observation vector."""
+
+    name: str
+    source: Measured | Known
+    """The quantity that the values come from."""
+    columns: Sequence[int]
+    """The columns of that quantity; one for each value."""
+    scale: float | Sequence[float] = 1.0
+    """Factor on each value."""
+    noise: float = 0.0
+    """Noise amplitude of the unscaled quantity."""
+    offset: float | Sequence[float] = 0.0
+    """What each value counts from, before scaling."""
+
+    @property
+    def width(self) -> int:
+        """Number of values."""
+        return len(self.columns)
+
+
+PartFields = Callable[[Robot, Any], Sequence[ObservationField]]
+"""From a robot and the whole configuration of the observations to what is appended."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the observation that a field of the configuration switches on."""
+
+    fields: PartFields
+
+
+def part(fields: PartFields, on: bool = False) -> bool:
+    """The default of a field of the observations that appends what `fields` returns where it is on."""
+    return entry(on, Part(fields))
+
+
 @dataclass(frozen=True)
 class ObservationConfig:
     """What is observed, with what noise, in what scale.
 
     Noise is uniform between plus and minus the given amplitude of the physical quantity, and added before scaling.
+    A part of your own is one more field, here or in a class derived from this one; what it appends comes last.
     """
 
-    clock: bool = False
+    clock: bool = part(lambda robot, config: [ObservationField("clock", CLOCK, (0, 1))])
     """Append sine and cosine of the gait clock (2 values)."""
-    torso: bool = False
+    torso: bool = part(lambda robot, config: joint_fields("torso", TORSO_JOINTS, robot, config))
     """Append angle and velocity of the torso joint (2 values)."""
     noise: bool = True
     """Add noise at all."""
@@ -61,58 +120,53 @@ class ObservationConfig:
         check_ranges(self)
 
 
-class ObservationField(NamedTuple):
-    """One named part of the observation vector."""
-
-    name: str
-    source: str
-    """The quantity that the values come from."""
-    columns: tuple[int, ...]
-    """The columns of that quantity; one for each value."""
-    scale: tuple[float, ...]
-    """Factor on each value."""
-    noise: float
-    """Noise amplitude of the unscaled quantity."""
-
-    @property
-    def width(self) -> int:
-        """Number of values."""
-        return len(self.columns)
+def joint_fields(
+    name: str, joints: Sequence[str], robot: Robot, config: ObservationConfig
+) -> tuple[ObservationField, ObservationField]:
+    """Angles away from the default pose and velocities of some joints."""
+    columns = robot.joint_indices(joints)
+    default = [robot.default_joint_position[column] for column in columns]
+    scale, noise = config.joint_position_scale, config.joint_position_noise
+    return (
+        ObservationField(f"{name}_position", JOINT_POSITION, columns, scale, noise, default),
+        ObservationField(
+            f"{name}_velocity", JOINT_VELOCITY, columns, config.joint_velocity_scale, config.joint_velocity_noise
+        ),
+    )
 
 
 def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[ObservationField, ...]:
-    """The parts of the observation in their order: 38 values for nine joints without the optional parts."""
+    """The parts of the observation in their order: 38 values for nine joints without the optional parts.
 
-    def field(
-        name: str, source: str, columns: tuple[int, ...], scale: float = 1.0, noise: float = 0.0
-    ) -> ObservationField:
-        return ObservationField(name, source, columns, (scale,) * len(columns), noise)
-
-    def joints(name: str, names: tuple[str, ...]) -> tuple[ObservationField, ObservationField]:
-        columns = robot.joint_indices(names)
-        position, velocity = f"{name}_position", f"{name}_velocity"
-        return (
-            field(position, "joint_position", columns, config.joint_position_scale, config.joint_position_noise),
-            field(velocity, "joint_velocity", columns, config.joint_velocity_scale, config.joint_velocity_noise),
-        )
-
+    Raises:
+        ValueError: two have the same name.
+    """
     linear, linear_noise = config.linear_velocity_scale, config.linear_velocity_noise
     angular, angular_noise = config.angular_velocity_scale, config.angular_velocity_noise
-    return (
-        field("roll_pitch", "roll_pitch_yaw", (0, 1), noise=config.roll_pitch_noise),
-        field("angular_velocity_xy", "base_angular_velocity", (0, 1), angular, angular_noise),
-        field("angular_velocity_z", "base_angular_velocity", (2,), angular, angular_noise),
-        field("linear_velocity_xy", "base_linear_velocity", (0, 1), linear, linear_noise),
-        field("base_height", "base_position", (2,), noise=config.height_noise),
-        ObservationField("command", "command", (0, 1, 2), (linear, linear, angular), 0.0),
-        *joints("hip", HIP_JOINTS),
-        *joints("knee", KNEE_JOINTS),
-        *joints("ankle", ANKLE_JOINTS),
-        field("foot_contact", "foot_contact", (0, 1), noise=config.contact_noise),
-        field("previous_action", "previous_action", tuple(range(robot.num_joints))),
-        *((field("clock", "clock", (0, 1)),) if config.clock else ()),
-        *(joints("torso", TORSO_JOINTS) if config.torso else ()),
+    always = (
+        ObservationField("roll_pitch", ROLL_PITCH_YAW, (0, 1), noise=config.roll_pitch_noise),
+        ObservationField("angular_velocity_xy", BASE_ANGULAR_VELOCITY, (0, 1), angular, angular_noise),
+        ObservationField("angular_velocity_z", BASE_ANGULAR_VELOCITY, (2,), angular, angular_noise),
+        ObservationField("linear_velocity_xy", BASE_LINEAR_VELOCITY, (0, 1), linear, linear_noise),
+        ObservationField("base_height", BASE_POSITION, (2,), noise=config.height_noise),
+        ObservationField("command", COMMAND, (0, 1, 2), (linear, linear, angular)),
+        *joint_fields("hip", HIP_JOINTS, robot, config),
+        *joint_fields("knee", KNEE_JOINTS, robot, config),
+        *joint_fields("ankle", ANKLE_JOINTS, robot, config),
+        ObservationField("foot_contact", FOOT_CONTACT, (0, 1), noise=config.contact_noise),
+        ObservationField("previous_action", PREVIOUS_ACTION, range(robot.num_joints)),
     )
+    optional = [
+        field
+        for name, part in entries(type(config), Part).items()
+        if getattr(config, name)
+        for field in part.fields(robot, config)
+    ]
+    fields = (*always, *optional)
+    twice = [name for name, count in Counter(field.name for field in fields).items() if count > 1]
+    if twice:
+        raise ValueError(f"two parts of the observation have the name {twice[0]}")
+    return fields
 
 
 def observation_slices(fields: tuple[ObservationField, ...]) -> dict[str, slice]:
@@ -124,6 +178,28 @@ def observation_slices(fields: tuple[ObservationField, ...]) -> dict[str, slice]
     return slices
 
 
+def observation_image(robot: Robot, fields: Sequence[ObservationField]) -> Image:
+    """How the observation vector looks in the mirror.
+
+    Raises:
+        ValueError: a part has no mirror image, or shows one side of the robot without the other.
+    """
+    columns: list[int] = []
+    signs: list[float] = []
+    for field in fields:
+        rule = field.source.mirror
+        if rule is None:
+            raise ValueError(f"the observation {field.name} does not say how it looks in the mirror: `mirror` is None")
+        image = rule if isinstance(rule, Image) else rule(robot)
+        start = len(columns)
+        for column in field.columns:
+            if column >= len(image.columns) or image.columns[column] not in field.columns:
+                raise ValueError(f"the observation {field.name} lacks what column {column} looks like in the mirror")
+            columns.append(start + field.columns.index(image.columns[column]))
+            signs.append(image.signs[column])
+    return Image(tuple(columns), tuple(signs))
+
+
 class Observer:
     """Builds observation vectors `[N, D]`: one concatenation of all sources, then one choice of columns.
 
@@ -132,7 +208,11 @@ class Observer:
     """
 
     def __init__(self, robot: Robot, config: ObservationConfig, generator: torch.Generator) -> None:
-        """Prepare the columns, scales and noise for `robot`; noise comes from `generator`."""
+        """Prepare the columns, scales and noise for `robot`; noise comes from `generator`.
+
+        Raises:
+            ValueError: a part cannot be observed of a robot at rest.
+        """
         device = generator.device
         self.fields = observation_fields(robot, config)
         """The parts in their order."""
@@ -140,24 +220,29 @@ class Observer:
         """Where each part lies."""
         self.dim = sum(field.width for field in self.fields)
         """`D`."""
-        widths = {
-            "roll_pitch_yaw": 3,
-            "base_angular_velocity": 3,
-            "base_linear_velocity": 3,
-            "base_position": 3,
-            "joint_position": robot.num_joints,
-            "joint_velocity": robot.num_joints,
-            "command": 3,
-            "foot_contact": 2,
-            "previous_action": robot.num_joints,
-            "clock": 2,
+        sources = dict.fromkeys(field.source for field in self.fields)
+        self._measured = [source for source in sources if isinstance(source, Measured)]
+        self._known = [source for source in sources if isinstance(source, Known)]
+        state, knowledge = state_at_rest(robot, 1, device), knowledge_at_rest(robot, 1, device)
+        at_rest: dict[Measured | Known, Tensor] = {
+            **{source: _at_rest(source, state) for source in self._measured},
+            **{source: source.read(knowledge) for source in self._known},
         }
-        starts = dict(zip(widths, (0, *itertools.accumulate(widths.values())), strict=False))
+        for field in self.fields:
+            _check(field, at_rest[field.source])
+        widths = (values.shape[1] for values in at_rest.values())
+        starts = dict(zip(at_rest, (0, *itertools.accumulate(widths)), strict=False))
+
+        def each_value(number: float | Sequence[float], width: int) -> Sequence[float]:
+            return number if isinstance(number, Sequence) else (number,) * width
+
         columns, offset, scale, noise = [], [], [], []
         for field in self.fields:
-            for column, factor in zip(field.columns, field.scale, strict=True):
+            factors = each_value(field.scale, field.width)
+            offsets = each_value(field.offset, field.width)
+            for column, factor, origin in zip(field.columns, factors, offsets, strict=True):
                 columns.append(starts[field.source] + column)
-                offset.append(robot.default_joint_position[column] if field.source == "joint_position" else 0.0)
+                offset.append(origin)
                 scale.append(factor)
                 noise.append(factor * field.noise)
         self._columns = torch.tensor(columns, device=device)
@@ -176,49 +261,40 @@ class Observer:
 
     def measure(self, state: State) -> Tensor:
         """What the sensors would measure without noise, `[N, M]`."""
-        return torch.cat(
-            (
-                state.roll_pitch_yaw,
-                state.base_angular_velocity,
-                state.base_linear_velocity,
-                state.base_position,
-                state.joint_position,
-                state.joint_velocity,
-            ),
-            dim=1,
-        )
+        return torch.cat([source.read(state) for source in self._measured], dim=1)
 
-    def measure_at_rest(self, base_position: Tensor, joint_position: Tensor) -> Tensor:
-        """The same `[N, M]` for robots at rest, upright with heading 0, given `[N, 3]` m and `[N, J]` rad."""
-        still = torch.zeros_like(base_position)
-        return torch.cat((still, still, still, base_position, joint_position, torch.zeros_like(joint_position)), dim=1)
+    def measure_at_rest(self, state: State) -> Tensor:
+        """The same `[N, M]` of robots that the simulator has not shown yet, given a `state_at_rest`."""
+        return torch.cat([_at_rest(source, state) for source in self._measured], dim=1)
 
-    def __call__(
-        self,
-        measurement: Tensor,
-        *,
-        command: Tensor,
-        foot_contact: Tensor,
-        previous_action: Tensor,
-        clock: Tensor | None,
-        noise: Tensor,
-    ) -> Tensor:
+    def __call__(self, measurement: Tensor, knowledge: Knowledge, noise: Tensor) -> Tensor:
         """Observe.
 
         Args:
             measurement: `[N, M]` from `measure` or `measure_at_rest`.
-            command: `[N, 3]` m/s, m/s, rad/s.
-            foot_contact: `[N, 2]` readings of the contact sensors, 0 to 1.
-            previous_action: `[N, J]`.
-            clock: `[N, 2]` sine and cosine of the gait clock; needed if it is observed.
+            knowledge: what the robots know by themselves.
             noise: `[N, D]` from `draw_noise`.
 
         Returns:
             `[N, D]`.
         """
-        sources = [measurement, command, foot_contact, previous_action]
-        if clock is not None:
-            sources.append(clock)
-        observation = torch.cat(sources, dim=1).index_select(1, self._columns)
+        known = [source.read(knowledge) for source in self._known]
+        observation = torch.cat([measurement, *known], dim=1).index_select(1, self._columns)
         observation.sub_(self._offset).mul_(self._scale).add_(noise)
         return observation.clamp_(-self._config.limit, self._config.limit)
+
+
+def _at_rest(source: Measured, state: State) -> Tensor:
+    return source.read(state) if source.at_rest is None else source.at_rest(state)
+
+
+def _check(field: ObservationField, at_rest: Tensor) -> None:
+    """Check a part by the values `[1, W]` of its source of a robot at rest."""
+    if at_rest.dim() != 2 or at_rest.shape[0] != 1:
+        raise ValueError(f"the observation {field.name} must have shape [N, W], not [N, *] {list(at_rest.shape[1:])}")
+    if max(field.columns) >= at_rest.shape[1]:
+        raise ValueError(
+            f"the observation {field.name} takes column {max(field.columns)} of a quantity of {at_rest.shape[1]}"
+        )
+    if not at_rest[0, list(field.columns)].isfinite().all():
+        raise ValueError(f"the observation {field.name} is not known of a robot at rest: give its source `at_rest`")

@@ -15,12 +15,13 @@ from biped.task.gait import GaitConfig
 from biped.task.observations import ObservationConfig
 from biped.task.randomization import RandomizationConfig
 from biped.task.reset import ResetConfig
-from biped.task.rewards import RewardConfig, RewardWeights
+from biped.task.rewards import RewardConfig, Term
+from biped.task.table import entries
 from biped.task.terminations import TerminationConfig
 from ppo.env import Step, VecEnv
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator
 
-EVERY_TERM = RewardConfig(**{field.name: 0.5 for field in dataclasses.fields(RewardWeights)})
+EVERY_TERM = RewardConfig(**dict.fromkeys(entries(RewardConfig, Term), 0.5))
 
 PLAIN = EnvConfig(
     observations=ObservationConfig(noise=False),
@@ -339,7 +340,7 @@ def test_the_clocked_recipe_can_be_expressed() -> None:
         terminations=TerminationConfig(tilt_limit_deg=37.0),
         rewards=RewardConfig(
             **(
-                dict.fromkeys((field.name for field in dataclasses.fields(RewardWeights)), 0.0)
+                dict.fromkeys(entries(RewardConfig, Term), 0.0)
                 | {"track_vx": 2.0, "track_vy": 0.5, "track_wz": 0.5, "clock_contact": 0.5, "swing_height": -20.0}
                 | {"tilt": -2.0, "height_error": -20.0, "vertical_velocity": -1.0, "roll_pitch_rate": -0.05}
                 | {"action_rate": -0.01, "joint_acceleration": -2.5e-7, "foot_slip": -0.1, "sideways_joints": -0.5}

@@ -8,9 +8,10 @@ from biped.env import BipedEnv, EnvConfig
 from biped.robots.robot import BIPED
 from biped.simulators.state import State
 from biped.task.commands import CommandConfig
-from biped.task.gait import GaitConfig, clock_signal
-from biped.task.mirror import Mirror, other_side
-from biped.task.observations import ObservationConfig, Observer
+from biped.task.gait import GaitConfig
+from biped.task.mirror import Image, Mirror, other_joints
+from biped.task.observation_sources import Knowledge
+from biped.task.observations import ObservationConfig, Observer, observation_image
 from biped.task.randomization import RandomizationConfig
 from biped.task.reset import ResetConfig
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator, upright_state
@@ -50,14 +51,8 @@ def mirrored_state(state: State) -> State:
 def observe(
     observer: Observer, state: State, command: Tensor, contact: Tensor, action: Tensor, phase: Tensor
 ) -> Tensor:
-    return observer(
-        observer.measure(state),
-        command=command,
-        foot_contact=contact,
-        previous_action=action,
-        clock=clock_signal(phase, torch.zeros(len(phase), dtype=torch.bool)),
-        noise=observer.draw_noise(len(phase)),
-    )
+    knowledge = Knowledge(command, contact, action, phase, standing=torch.zeros(len(phase), dtype=torch.bool))
+    return observer(observer.measure(state), knowledge, observer.draw_noise(len(phase)))
 
 
 def make_env(config: EnvConfig = PLAIN) -> tuple[BipedEnv, FakeSimulator]:
@@ -80,7 +75,7 @@ def test_the_mirror_image_is_what_the_mirrored_robot_would_observe() -> None:
     )
     command, contact, action, phase = draw(2, 3), draw(2, 2), draw(2, 9), torch.tensor([0.1, 0.7])
     observer = Observer(BIPED, EVERYTHING, generator)
-    mirror = Mirror(BIPED, observer.fields, CPU)
+    mirror = Mirror(BIPED, observation_image(BIPED, observer.fields), CPU)
     seen = observe(observer, state, command, contact, action, phase)
     expected = observe(
         observer,
@@ -100,15 +95,23 @@ def test_the_mirror_image_is_what_the_mirrored_robot_would_observe() -> None:
 
 def test_the_default_pose_is_symmetric() -> None:
     everyone = torch.ones(1, dtype=torch.bool)
-    observer = Observer(BIPED, EVERYTHING, torch.Generator())
     pose = DEFAULT_POSITION.unsqueeze(0)
-    assert torch.equal(Mirror(BIPED, observer.fields, CPU).action(pose, everyone), pose)
+    assert torch.equal(Mirror(BIPED, other_joints(BIPED), CPU).action(pose, everyone), pose)
 
 
 def test_a_joint_needs_a_counterpart() -> None:
     names = ("right_hip1", "right_wing", *BIPED.joint_names[2:])
     with pytest.raises(ValueError, match="left_wing"):
-        other_side(dataclasses.replace(BIPED, joint_names=names))
+        other_joints(dataclasses.replace(BIPED, joint_names=names))
+
+
+@pytest.mark.parametrize(
+    ("columns", "signs"),
+    [((0, 1), (1.0,)), ((1, 2, 0), (1.0, 1.0, 1.0)), ((0, 2), (1.0, 1.0)), ((1, 0), (1.0, -1.0)), ((0,), (2.0,))],
+)
+def test_an_image_of_an_image_is_the_vector(columns: tuple[int, ...], signs: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        Image(columns, signs)
 
 
 def test_actions_are_mirrored_while_the_left_foot_carries() -> None:

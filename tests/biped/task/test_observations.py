@@ -1,10 +1,12 @@
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from biped.robots.robot import BIPED
 from biped.simulators.state import State
+from biped.task.observation_sources import Knowledge, state_at_rest
 from biped.task.observations import ObservationConfig, Observer
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, upright_state
 
@@ -27,15 +29,17 @@ def telling_state() -> State:
     )
 
 
+KNOWLEDGE = Knowledge(
+    command=torch.tensor([[0.5, -0.3, 1.0]]),
+    foot_contact=torch.tensor([[1.0, 0.0]]),
+    previous_action=torch.arange(10.0, 19.0)[None],
+    phase=torch.tensor([math.asin(0.6) / (2 * math.pi)]),
+    standing=torch.tensor([False]),
+)
+
+
 def observe(observer: Observer, state: State) -> torch.Tensor:
-    return observer(
-        observer.measure(state),
-        noise=observer.draw_noise(1),
-        command=torch.tensor([[0.5, -0.3, 1.0]]),
-        foot_contact=torch.tensor([[1.0, 0.0]]),
-        previous_action=torch.arange(10.0, 19.0)[None],
-        clock=torch.tensor([[0.6, 0.8]]),
-    )
+    return observer(observer.measure(state), KNOWLEDGE, observer.draw_noise(len(state.failed)))
 
 
 # Joint order: right_hip1 0, right_hip2 1, right_knee 2, right_ankle 3, left 4 5 6 7, torso 8.
@@ -112,8 +116,12 @@ def test_observations_are_clipped() -> None:
 
 def test_a_robot_at_rest_measures_like_its_state() -> None:
     observer = make_observer(QUIET)
-    state = upright_state(2)._replace(joint_position=torch.randn(2, 9))
-    assert torch.equal(observer.measure_at_rest(state.base_position, state.joint_position), observer.measure(state))
+    position = torch.randn(2, 9)
+    state = upright_state(2)._replace(joint_position=position)
+    knowledge = Knowledge(*(value.repeat(2, *[1] * (value.dim() - 1)) for value in KNOWLEDGE))
+    noise = observer.draw_noise(2)
+    measured = observer.measure_at_rest(state_at_rest(BIPED, 2, torch.device("cpu"))._replace(joint_position=position))
+    assert torch.equal(observer(measured, knowledge, noise), observer(observer.measure(state), knowledge, noise))
 
 
 def test_observing_leaves_the_state_alone() -> None:

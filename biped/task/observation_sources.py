@@ -1,0 +1,102 @@
+"""What observations take their values from: what sensors measure of the state, and what the robot knows by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biped.robots.robot import Robot
+from biped.simulators.state import State
+from biped.task.gait import clock_signal
+from biped.task.mirror import OTHER_FOOT, ROTATION, VECTOR, MirrorRule, in_place, other_joints
+
+
+class Knowledge(NamedTuple):
+    """What `N` robots with `J` joints know without measuring the state."""
+
+    command: Tensor
+    """`[N, 3]` m/s, m/s, rad/s."""
+    foot_contact: Tensor
+    """`[N, 2]` readings of the contact sensors, 0 to 1."""
+    previous_action: Tensor
+    """`[N, J]`."""
+    phase: Tensor
+    """`[N]` of the gait clock, 0 to 1."""
+    standing: Tensor
+    """`[N]` bool, where the command asks to stand."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity `[N, W]` that sensors measure of the state."""
+
+    read: Callable[[State], Tensor]
+    mirror: MirrorRule | None = None
+    """How it looks in the mirror; needed where `mirror_left_stance` is on."""
+    at_rest: Callable[[State], Tensor] | None = None
+    """Where `read` cannot tell it from `state_at_rest`, because that does not know heading and feet."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A quantity `[N, W]` that the robot knows by itself."""
+
+    read: Callable[[Knowledge], Tensor]
+    mirror: MirrorRule | None = None
+    """How it looks in the mirror; needed where `mirror_left_stance` is on."""
+
+
+ROLL_PITCH_YAW = Measured(lambda state: state.roll_pitch_yaw, ROTATION)
+BASE_ANGULAR_VELOCITY = Measured(lambda state: state.base_angular_velocity, ROTATION)
+BASE_LINEAR_VELOCITY = Measured(lambda state: state.base_linear_velocity, VECTOR)
+BASE_POSITION = Measured(lambda state: state.base_position, VECTOR)
+JOINT_POSITION = Measured(lambda state: state.joint_position, other_joints)
+JOINT_VELOCITY = Measured(lambda state: state.joint_velocity, other_joints)
+
+COMMAND = Known(lambda knowledge: knowledge.command, in_place(1.0, -1.0, -1.0))
+FOOT_CONTACT = Known(lambda knowledge: knowledge.foot_contact, OTHER_FOOT)
+PREVIOUS_ACTION = Known(lambda knowledge: knowledge.previous_action, other_joints)
+CLOCK = Known(lambda knowledge: clock_signal(knowledge.phase, knowledge.standing), in_place(-1.0, -1.0))
+"""Half a period later, sine and cosine have turned."""
+
+
+def state_at_rest(robot: Robot, num_envs: int, device: torch.device) -> State:
+    """`N` robots before the first control step of an episode: upright, at rest, touching nothing, in the default pose.
+
+    What that does not tell is NaN: the yaw, and where the feet are.
+    """
+    still = torch.zeros(num_envs, 3, device=device)
+    joints = torch.zeros(num_envs, robot.num_joints, device=device)
+    feet = torch.zeros(num_envs, 2, 3, device=device)
+
+    def everyone(*values: float) -> Tensor:
+        return torch.tensor(values, device=device).repeat(num_envs, 1)
+
+    return State(
+        base_position=everyone(0.0, 0.0, robot.nominal_base_height),
+        base_quaternion=everyone(1.0, 0.0, 0.0, 0.0),
+        base_linear_velocity=still,
+        base_angular_velocity=still,
+        projected_gravity=everyone(0.0, 0.0, -1.0),
+        roll_pitch_yaw=everyone(0.0, 0.0, torch.nan),
+        joint_position=everyone(*robot.default_joint_position),
+        joint_velocity=joints,
+        joint_torque=joints,
+        foot_position=torch.full_like(feet, torch.nan),
+        foot_velocity=feet,
+        foot_contact_force=feet[..., 0],
+        failed=torch.zeros(num_envs, dtype=torch.bool, device=device),
+    )
+
+
+def knowledge_at_rest(robot: Robot, num_envs: int, device: torch.device) -> Knowledge:
+    """What `N` robots know that have no command, feel no ground and have not acted."""
+    return Knowledge(
+        command=torch.zeros(num_envs, 3, device=device),
+        foot_contact=torch.zeros(num_envs, 2, device=device),
+        previous_action=torch.zeros(num_envs, robot.num_joints, device=device),
+        phase=torch.zeros(num_envs, device=device),
+        standing=torch.ones(num_envs, dtype=torch.bool, device=device),
+    )
