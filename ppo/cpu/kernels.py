@@ -3,7 +3,7 @@
 `ppo.cpu.shared_memory` calls the functions that add up gradients over processes.
 
 They are compiled at first use. Without a C compiler, or with the environment variable `PPO_KERNELS=0`, PyTorch's own
-operations take their place; the numbers agree to rounding, the `cpu` preset learns up to 1.6 times slower.
+operations take their place; the numbers agree to rounding, and small networks learn slower.
 """
 
 import ctypes
