@@ -26,7 +26,7 @@ from benchmarks.synthetic import Experience, ReplayEnv
 from ppo.policy import PolicyConfig
 from ppo.runtime import Precision
 from ppo.trainer import Trainer
-from ppo.update import PPOConfig, update
+from ppo.update import PPOConfig
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Ours:
 
     def set_epochs(self, n_epochs: int) -> None:
         """Change the hyper-parameters."""
-        self.trainer.ppo = replace(self.trainer.ppo, n_epochs=n_epochs)
+        self.trainer.algorithm.config = replace(self.trainer.algorithm.config, n_epochs=n_epochs)
 
     def fill(self, experience: Experience) -> None:
         """Let the trainer collect."""
@@ -100,27 +100,12 @@ class Ours:
         self.trainer.collector.collect(lambda: False)
 
     def learn(self) -> dict[str, float]:
-        """Improve, then update once more from the state that the rollout began with."""
+        """Improve, then update once more on the same experience."""
         trainer, device = self.trainer, self.settings.device
-        rollout = trainer.collector.rollout
-        start_state = rollout.start_state
+        experience = trainer.collector.experience
         improve = seconds(trainer.improve, device)
-        end_state, rollout.start_state = rollout.start_state, start_state
-        episode_start, _ = rollout.flags_on_host()
-        again = partial(
-            update,
-            trainer.policy,
-            trainer.optimizer,
-            rollout,
-            episode_start,
-            trainer.ppo,
-            trainer.minibatch_generator,
-            trainer.precision,
-            trainer.processes,
-        )
-        alone = seconds(again, device)
-        rollout.start_state = end_state
-        return {"update": alone, "improve": improve}
+        again = partial(trainer.algorithm.update, experience)
+        return {"update": seconds(again, device), "improve": improve}
 
 
 class Sb3:

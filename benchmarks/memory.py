@@ -29,7 +29,7 @@ from benchmarks.measurement import (
     write_json,
 )
 from benchmarks.synthetic import Experience, random_experience
-from ppo.policy import PolicyConfig, RecurrentActorCritic
+from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
 from ppo.update import PPOConfig
@@ -54,11 +54,9 @@ def array_bytes(arrays: Iterable[Any]) -> int:
     return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
-def rollout_bytes(rollout: Rollout) -> int:
-    """Bytes that one of our rollouts holds."""
-    tensors = [tensor for tensor in (*rollout.data.values(), *rollout.fields.values()) if isinstance(tensor, Tensor)]
-    tensors += [tensor for state in rollout.start_state for tensor in state]
-    return storage_bytes(tensors)
+def rollout_bytes(rollout: Rollout, start_state: RecurrentState) -> int:
+    """Bytes that a rollout of ours and the recurrent state before it hold."""
+    return storage_bytes((*rollout.values(), *(tensor for state in start_state for tensor in state)))
 
 
 def needed_bytes(length: int, num_envs: int, observation_dim: int, action_dim: int, state: int) -> int:
@@ -89,7 +87,8 @@ def rsl_bytes(storage: Any) -> int:  # noqa: ANN401
 def contender_bytes(name: str, learner: Learner) -> int:
     """Bytes of a contender's filled rollout storage."""
     if name == OURS:
-        return rollout_bytes(learner.trainer.collector.rollout)  # type: ignore[attr-defined]
+        collector = learner.trainer.collector  # type: ignore[attr-defined]
+        return rollout_bytes(collector.rollout, collector.start_state)
     if name == SB3:
         return array_bytes(vars(learner.model.rollout_buffer).values())  # type: ignore[attr-defined]
     return rsl_bytes(learner.algorithm.storage)  # type: ignore[attr-defined]

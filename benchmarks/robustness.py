@@ -24,7 +24,7 @@ from app.training import main as train
 from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 from benchmarks.side_by_side import add_options, over_seeds, run_python
-from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
+from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
 from ppo.recurrence import EpisodeStarts, LstmState
 
 CURRICULUM = "disturbances that grow"
@@ -46,10 +46,12 @@ class Forgetful(RecurrentActorCritic):
         """As the base class, from the zero state."""
         return super().critic_step(observation, state, torch.ones_like(episode_start), actor_latent)
 
-    def evaluate(self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor) -> Evaluation:
+    def evaluate_actions(
+        self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor
+    ) -> EvaluatedActions:
         """As the base class, from the zero state at every step."""
         always = EpisodeStarts(torch.ones_like(starts.on_host), torch.ones_like(starts.on_device))
-        return super().evaluate(observation, state, always, action)
+        return super().evaluate_actions(observation, state, always, action)
 
 
 def main() -> int:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo.env import VecEnv, finite
+from ppo.env import VecEnv, zero_where_not_finite
 from ppo.episodes import EpisodeStatistics
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
-from ppo.rollout import Rollout
+from ppo.rollout import Experience, Rollout
 from ppo.runtime import Precision, Stopwatch
 
 
@@ -38,17 +38,24 @@ class Collector:
         self.env, self.policy, self.precision, self.stopwatch = env, policy, precision, stopwatch
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
         self.episodes = EpisodeStatistics(env.num_envs, env.device)
-        state = policy.initial_state(env.num_envs)
-        self.rollout = Rollout(n_steps, env.num_envs, env.observation_dim, env.action_dim, state, env.device)
+        self.rollout = Rollout.zeros(n_steps, env.num_envs, env.observation_dim, env.action_dim, env.device)
+        self.start_state = policy.initial_state(env.num_envs)
+        """The policy's memory before the first step of the rollout."""
         self.observation: Tensor | None = None
         """What the next action answers, `[N, D]`; None before the first reset."""
         self.episode_start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         """Where that observation begins an episode, `[N]`."""
-        self.actor_state: LstmState = state.actor
+        self.actor_state: LstmState = self.start_state.actor
         """The actor's memory after the last step."""
         self.metric_sums: dict[str, Tensor] = {}
         """The environment's metrics, summed over the rollout."""
         self.between_rollouts = True
+
+    @property
+    def experience(self) -> Experience:
+        """The rollout with its edges; valid until the next one is collected."""
+        assert self.observation is not None
+        return Experience(self.rollout, self.start_state, self.observation, self.episode_start)
 
     def collect(self, interrupted: Callable[[], bool]) -> None:
         """Fill the rollout, or less of it as soon as `interrupted()`."""
@@ -56,27 +63,28 @@ class Collector:
         if self.observation is None:
             self.observation = env.reset()
         observation, episode_start = self.observation, self.episode_start
-        state = rollout.start_state.actor
+        state = self.start_state.actor
+        # Looked up once: a field of a tensorclass costs as much as a small operation.
+        observations, actions, log_probs = rollout.observation, rollout.action, rollout.log_prob
+        rewards, final_observations = rollout.reward, rollout.final_observation
+        episode_starts, terminated, truncated = rollout.episode_start, rollout.terminated, rollout.truncated
         self.metric_sums, self.between_rollouts = {}, False
-        for t in range(rollout.length):
+        for t in range(rollout.shape[0]):
             if interrupted():
                 break
             with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
                 noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
                 action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
-                rollout.store(t, observation=observation, episode_start=episode_start, action=action, log_prob=log_prob)
+                observations[t], episode_starts[t] = observation, episode_start
+                actions[t], log_probs[t] = action, log_prob
             with self.stopwatch.phase("simulation"):
                 step = env.step(self.policy.clip(action.float()))
             with self.stopwatch.phase("policy"), torch.no_grad():
-                reward = finite(step.reward)
-                rollout.store(
-                    t,
-                    reward=reward,
-                    terminated=step.terminated,
-                    truncated=step.truncated,
-                    final_observation=finite(step.final_observation),
-                )
-                observation, episode_start = finite(step.observation), step.terminated | step.truncated
+                reward = zero_where_not_finite(step.reward)
+                rewards[t], terminated[t], truncated[t] = reward, step.terminated, step.truncated
+                final_observations[t] = zero_where_not_finite(step.final_observation)
+                observation = zero_where_not_finite(step.observation)
+                episode_start = step.terminated | step.truncated
                 self.episodes.add(reward, episode_start)
                 for name, value in step.metrics.items():
                     total = self.metric_sums.get(name)
@@ -85,7 +93,7 @@ class Collector:
 
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""
-        self.rollout.start_state = RecurrentState(self.actor_state, critic_state)
+        self.start_state = RecurrentState(self.actor_state, critic_state)
         self.episodes.end_rollout()
         self.between_rollouts = True
 
@@ -93,7 +101,7 @@ class Collector:
         """What a resumed run needs to continue exactly here; empty in the middle of a rollout."""
         if not self.between_rollouts or self.observation is None:
             return {}
-        actor, critic = self.rollout.start_state
+        actor, critic = self.start_state
         return {
             "env": self.env.state_dict(),
             "noise_generator": self.noise_generator.get_state(),
@@ -113,7 +121,7 @@ class Collector:
             observation = self.env.load_state_dict(state["env"])
             # In the type of the weights, whatever the precision was that the run was saved in.
             actor_hidden, actor_cell, critic_hidden, critic_cell = (
-                tensor.to(self.rollout.start_state.actor[0]) for tensor in state["recurrent"]
+                tensor.to(self.start_state.actor[0]) for tensor in state["recurrent"]
             )
             episode_start = self.episode_start.clone().copy_(state["episode_start"])
             self.episodes.load_state_dict(state["episodes"])
@@ -123,5 +131,5 @@ class Collector:
             self.episodes = EpisodeStatistics(self.env.num_envs, self.env.device)
             return False
         self.observation, self.episode_start = observation, episode_start
-        self.rollout.start_state = RecurrentState((actor_hidden, actor_cell), (critic_hidden, critic_cell))
+        self.start_state = RecurrentState((actor_hidden, actor_cell), (critic_hidden, critic_cell))
         return True

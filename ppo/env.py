@@ -67,6 +67,6 @@ class VecEnv(Protocol):
         ...
 
 
-def finite(tensor: Tensor) -> Tensor:
+def zero_where_not_finite(tensor: Tensor) -> Tensor:
     """The tensor with every value that is not finite replaced by zero: one broken robot must not reach the others."""
     return torch.nan_to_num(tensor, nan=0.0, posinf=0.0, neginf=0.0)

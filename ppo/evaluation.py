@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from ppo.agent import TrainedAgent
-from ppo.env import VecEnv, finite
+from ppo.env import VecEnv, zero_where_not_finite
 from ppo.policy import RecurrentActorCritic
 
 
@@ -53,7 +53,7 @@ class ReturnEvaluator:
         returns, lengths = torch.zeros_like(running), torch.zeros_like(running)
         for _ in range(self.steps):
             step = env.step(torch.clamp(agent(observation, episode_start), env.action_low, env.action_high))
-            returns += running * finite(step.reward)
+            returns += running * zero_where_not_finite(step.reward)
             lengths += running
             observation, episode_start = step.observation, step.terminated | step.truncated
             running = running * ~episode_start

@@ -67,8 +67,8 @@ class RecurrentState(NamedTuple):
     critic: LstmState
 
 
-class Evaluation(NamedTuple):
-    """What the loss needs of the current policy, each `[T, N]`."""
+class EvaluatedActions(NamedTuple):
+    """What the loss needs of the current policy about stored actions, each `[T, N]`."""
 
     log_prob: Tensor
     entropy: Tensor
@@ -187,14 +187,10 @@ class RecurrentActorCritic(nn.Module):
         """Value `[...]` of a critic's latent `[..., H]`."""
         return self.mlp_extractor.value_net(latent, head=self.value_net).squeeze(-1)  # type: ignore[no-any-return]
 
-    def evaluate(
-        self,
-        observation: Tensor,
-        state: RecurrentState,
-        starts: EpisodeStarts,
-        action: Tensor,
-    ) -> Evaluation:
-        """Judge stored sequences with the current weights.
+    def evaluate_actions(
+        self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor
+    ) -> EvaluatedActions:
+        """What the current weights say about stored sequences.
 
         Args:
             observation: `[T, N, D]`.
@@ -210,10 +206,10 @@ class RecurrentActorCritic(nn.Module):
             critic_latent = latent.detach() if self.critic is None else self.critic(features)
         log_prob = self._log_prob(self._mean(latent), action)
         entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
-        return Evaluation(log_prob, entropy, self.value(critic_latent))
+        return EvaluatedActions(log_prob, entropy, self.value(critic_latent))
 
     def log_prob(self, observation: Tensor, state: LstmState, starts: EpisodeStarts, action: Tensor) -> Tensor:
-        """Log-probability `[T, N]` of stored actions, as in `evaluate`, without the critic; `state` is the actor's."""
+        """Log-probability `[T, N]` as in `evaluate_actions`, without the critic; `state` is the actor's."""
         latent = self.lstm_actor.sequence(self._features(observation), state, starts)
         return self._log_prob(self._mean(latent), action)
 

@@ -91,6 +91,17 @@ class EpisodeStarts:
         self.on_host = on_host
         self.on_device = on_host if on_device is None else on_device
 
+    def select(self, on_host: Tensor, on_device: Tensor) -> "EpisodeStarts":
+        """Those of some environments, whose indices `[n]` are given in both places."""
+        chosen = self.on_host[:, on_host]
+        if self.on_device.device.type == "cpu":
+            return EpisodeStarts(chosen)
+        return EpisodeStarts(chosen, self.on_device.index_select(1, on_device))
+
+    def part(self, places: slice) -> "EpisodeStarts":
+        """Those of neighbouring environments, in the same memory."""
+        return EpisodeStarts(self.on_host[:, places], self.on_device[:, places])
+
     @functools.cached_property
     def segments(self) -> Segments | None:
         """`find_segments`, on the device."""

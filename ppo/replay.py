@@ -4,18 +4,20 @@ Three policies are involved. The behaviour policy took the actions of a rollout;
 start of the update; the current one is being improved. The newest rollout's behaviour policy is the proximal one.
 """
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ppo.policy import RecurrentActorCritic, RecurrentState
-from ppo.recurrence import EpisodeStarts, LstmState
-from ppo.rollout import Rollout
-from ppo.update import PPOConfig
+from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
+from ppo.recurrence import LstmState
+from ppo.rollout import Experience, Minibatch, Rollout, critic_pass, decaying_sums
+from ppo.update import PPO, PPOConfig, Surrogate, total_loss
 
 
-class Replay:
+class RolloutMemory:
     """The last `K` rollouts of the same `N` environments, side by side as if of `K * N` environments.
 
     The recurrent state before the first step of a rollout stays what it was when the rollout was collected: an older
@@ -23,104 +25,183 @@ class Replay:
 
     Args:
         capacity: `K`.
-        rollout: whose shapes the rollouts have.
+        like: one whose shapes the rollouts have.
     """
 
-    def __init__(self, capacity: int, rollout: Rollout) -> None:
-        device, num_envs = rollout.fields["reward"].device, capacity * rollout.num_envs
-        observation_dim, action_dim = (rollout.fields[name].shape[-1] for name in ("observation", "action"))
-        actor, critic = (_zeros(state, num_envs) for state in rollout.start_state)
-        self._storage = Rollout(
-            rollout.length, num_envs, observation_dim, action_dim, RecurrentState(actor, critic), device
+    def __init__(self, capacity: int, like: Experience) -> None:
+        length, self.num_envs = like.rollout.shape
+        self.capacity, self._added = capacity, 0
+        observation_dim, action_dim = like.rollout.observation.shape[-1], like.rollout.action.shape[-1]
+        device, (actor, critic) = like.next_observation.device, like.start_state
+        self._room = Experience(
+            Rollout.zeros(length, capacity * self.num_envs, observation_dim, action_dim, device),
+            RecurrentState(_side_by_side(actor, capacity), _side_by_side(critic, capacity)),
+            torch.cat([like.next_observation] * capacity),
+            torch.cat([like.next_episode_start] * capacity),
         )
-        self._storage.data["proximal_log_prob"] = torch.zeros(rollout.length, num_envs, device=device)
-        self._storage.fields["proximal_log_prob"] = self._storage.data["proximal_log_prob"]
-        self._last_observation = torch.zeros(num_envs, observation_dim, device=device)
-        self._last_episode_start = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        self._num_envs, self._capacity, self._added = rollout.num_envs, capacity, 0
 
     @property
     def count(self) -> int:
         """Rollouts held, at most `K`."""
-        return min(self._added, self._capacity)
+        return min(self._added, self.capacity)
 
     @property
     def newest(self) -> slice:
-        """The places of the newest rollout among the environments of `batch`."""
-        return self._places((self._added - 1) % self._capacity)
+        """The environments of the newest rollout in `experience`."""
+        return self.places((self._added - 1) % self.capacity)
 
     @property
-    def batch(self) -> Rollout:
-        """All rollouts held, a view on `count * N` environments, with the additional field `proximal_log_prob`."""
-        return self._storage.first(self.count * self._num_envs)
+    def experience(self) -> Experience:
+        """A view of all rollouts held, as of `count * N` environments."""
+        return view(self._room, slice(0, self.count * self.num_envs))
 
-    def add(
-        self, rollout: Rollout, last_observation: Tensor, last_episode_start: Tensor
-    ) -> tuple[Rollout, Tensor, Tensor]:
-        """Copy a rollout, over the oldest if there are `K` already.
+    def places(self, index: int) -> slice:
+        """The environments of one of the rollouts in `experience`."""
+        return slice(index * self.num_envs, (index + 1) * self.num_envs)
 
-        Args:
-            rollout: filled up to its values.
-            last_observation: `[N, D]`; the observation after the last step.
-            last_episode_start: `[N]` bool; whether an episode starts with it.
-
-        Returns:
-            The same of all rollouts held: `batch`, `[count * N, D]` and `[count * N]`.
-        """
+    def add(self, experience: Experience) -> None:
+        """Copy a rollout, over the oldest if there are `K` already."""
         self._added += 1
-        places = self.newest
-        for name, field in rollout.fields.items():
-            self._storage.fields[name][:, places].copy_(field)
-        for kept, state in zip(self._storage.start_state, rollout.start_state, strict=True):
-            for into, tensor in zip(kept, state, strict=True):
-                into[:, places].copy_(tensor)
-        self._last_observation[places].copy_(last_observation)
-        self._last_episode_start[places].copy_(last_episode_start)
-        held = self.count * self._num_envs
-        return self.batch, self._last_observation[:held], self._last_episode_start[:held]
+        room = view(self._room, self.newest)
+        room.rollout.copy_(experience.rollout)  # type: ignore[type-var]
+        for into, tensor in zip(_edges(room), _edges(experience), strict=True):
+            into.copy_(tensor)
 
-    def judge(self, policy: RecurrentActorCritic, episode_start: Tensor) -> Tensor:
-        """Set `proximal_log_prob` of all rollouts.
 
-        Args:
-            policy: the proximal policy, which collected the newest rollout.
-            episode_start: `[T, count * N]` bool on the host.
+def view(experience: Experience, places: slice) -> Experience:
+    """Some of the environments, in the same memory."""
+    actor, critic = ((hidden[:, places], cell[:, places]) for hidden, cell in experience.start_state)
+    return Experience(
+        experience.rollout[:, places],
+        RecurrentState(actor, critic),
+        experience.next_observation[places],
+        experience.next_episode_start[places],
+    )
 
-        Returns:
-            Importance weights proximal / behaviour probability of each action, `[T, count * N]`.
-        """
-        batch = self.batch
-        fields, (hidden, cell) = batch.fields, batch.start_state.actor
-        proximal = fields["proximal_log_prob"]
-        for slot in range(self.count):
-            places = self._places(slot)
-            if places == self.newest:
-                proximal[:, places].copy_(fields["log_prob"][:, places])
-                continue
-            starts = EpisodeStarts(episode_start[:, places], fields["episode_start"][:, places])
-            state = hidden[:, places], cell[:, places]
-            log_prob = policy.log_prob(fields["observation"][:, places], state, starts, fields["action"][:, places])
-            proximal[:, places].copy_(log_prob)
-        return (proximal - fields["log_prob"]).exp()
 
-    def update_config(self, config: PPOConfig) -> PPOConfig:
-        """Hyper-parameters of an update on `batch`: minibatches as large as without replay, and a narrower clip range.
+def _side_by_side(state: LstmState, count: int) -> LstmState:
+    return torch.cat([state[0]] * count, dim=1), torch.cat([state[1]] * count, dim=1)
+
+
+def _edges(experience: Experience) -> tuple[Tensor, ...]:
+    actor, critic = experience.start_state
+    return *actor, *critic, experience.next_observation, experience.next_episode_start
+
+
+def proximal_log_prob(policy: RecurrentActorCritic, memory: RolloutMemory, held: Experience) -> Tensor:
+    """Log-probability `[T, count * N]` of every action held, by the policy that collected the newest rollout.
+
+    Args:
+        policy: that policy, the proximal one.
+        memory: of the rollouts.
+        held: its `experience`.
+    """
+    results = []
+    for index in range(memory.count):
+        places = memory.places(index)
+        old = view(held, places)
+        if places == memory.newest:
+            results.append(old.rollout.log_prob)
+        else:
+            starts = held.starts.part(places)
+            results.append(
+                policy.log_prob(old.rollout.observation, old.start_state.actor, starts, old.rollout.action).float()
+            )
+    return torch.cat(results, dim=1)
+
+
+def v_trace(
+    rollout: Rollout, value: Tensor, next_value: Tensor, weight: Tensor, config: PPOConfig
+) -> tuple[Tensor, Tensor]:
+    """Advantages and returns `[T, N]` where another policy took the actions (Espeholt et al. 2018, arXiv 1802.01561).
+
+    As the generalised advantage estimate, but later temporal differences count only as far as the policy would have
+    come to them. The action taken is given, so its own weight does not enter its advantage; it does enter the return.
+
+    Args:
+        rollout: `[T, N]`; rewards and ends of episodes.
+        value: `[T, N]`; V of the observation acted on.
+        next_value: `[T, N]`; V of what followed, as for `generalized_advantage`.
+        weight: `[T, N]`; probability of each action by the policy over that by the one that took it.
+        config: discount and decay.
+    """
+    trace = weight.clamp(max=1.0)
+    delta = rollout.reward + config.gamma * next_value - value
+    decay = config.gamma * config.gae_lambda * (~rollout.done).to(delta.dtype)
+    decay[:-1] *= trace[1:]
+    advantage = decaying_sums(delta, decay)
+    return advantage, trace * advantage + value
+
+
+def replayed_loss(
+    actions: EvaluatedActions, minibatch: Minibatch, advantage: Tensor, proximal: Tensor, config: PPOConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """`ppo_loss` with the ratio to the behaviour policy clipped around that of the proximal policy, instead of 1.
+
+    The KL divergence is that from the proximal policy, whose log-probabilities `[T, n]` are given.
+    """
+    ratio = (actions.log_prob - minibatch.log_prob).exp()
+    start = (proximal - minibatch.log_prob).exp()
+    clipped = ratio.clamp(start - config.clip_range, start + config.clip_range)
+    policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
+    with torch.no_grad():
+        approx_kl = ((ratio - start) - start * (actions.log_prob - proximal)).mean()
+        clip_fraction = ((ratio - start).abs() > config.clip_range).float().mean()
+    return total_loss(Surrogate(policy_loss, approx_kl, clip_fraction), actions, minibatch, config)
+
+
+class ReplayPPO(PPO):
+    """Learns from the last `config.replay` rollouts, in as many gradient steps as `PPO` from the newest one."""
+
+    memory: RolloutMemory | None = None
+    """None before the first rollout."""
+    proximal: Tensor
+    """`[T, count * N]`; log-probabilities by the proximal policy."""
+
+    @property
+    def update_config(self) -> PPOConfig:
+        """Minibatches as large as with one rollout, and a narrower clip range.
 
         With rollouts drawn uniformly, the newest being i = 0, epsilon / E[i + 1] bounds the expected loss of
-        performance in an update as epsilon does without replay (Queeney et al., section 4).
+        performance in an update as epsilon does with one (Queeney et al., section 4).
         """
+        if self.memory is None:
+            return self.config
         return replace(
-            config,
-            batch_size=config.minibatch_envs(self._num_envs) * config.n_steps,
-            clip_range=config.clip_range / (0.5 * (self.count + 1)),
+            self.config,
+            batch_size=self.config.minibatch_envs(self.memory.num_envs) * self.config.n_steps,
+            clip_range=self.config.clip_range / (0.5 * (self.memory.count + 1)),
         )
 
-    def _places(self, slot: int) -> slice:
-        return slice(slot * self._num_envs, (slot + 1) * self._num_envs)
+    def prepare(self, newest: Experience) -> tuple[Experience, LstmState]:
+        """Add the newest rollout to those held, and fill in values, advantages and returns of all of them."""
+        if self.memory is None:
+            self.memory = RolloutMemory(self.config.replay, newest)
+        self.memory.add(newest)
+        held = self.memory.experience
+        rollout = held.rollout
+        with torch.no_grad(), self.precision.autocast():
+            values, next_values, (hidden, cell) = critic_pass(self.policy, held)
+            self.proximal = proximal_log_prob(self.policy, self.memory, held)
+        weight = (self.proximal - rollout.log_prob).exp()
+        advantage, returns = v_trace(rollout, values, next_values, weight, self.config)
+        rollout.value.copy_(values)
+        rollout.advantage.copy_(advantage)
+        rollout.returns.copy_(returns)
+        places = self.memory.newest
+        return held, (hidden[:, places], cell[:, places])
 
+    def epochs(self, num_envs: int) -> Iterator[list[Tensor]]:
+        """As many minibatches as with one rollout; all environments are used equally often, up to one time."""
+        assert self.memory is not None
+        minibatches = itertools.chain.from_iterable(super().epochs(num_envs))
+        per_epoch = self.memory.num_envs // self.config.minibatch_envs(self.memory.num_envs)
+        while True:
+            yield list(itertools.islice(minibatches, per_epoch))
 
-def _zeros(state: LstmState, num_envs: int) -> LstmState:
-    """A state of as many layers and units, for `num_envs` environments."""
-    layers, _, units = state[0].shape
-    zeros = state[0].new_zeros(layers, num_envs, units)
-    return zeros, zeros.clone()
+    def loss(
+        self, actions: EvaluatedActions, minibatch: Minibatch, advantage: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`replayed_loss` with the hyper-parameters of this update."""
+        proximal = self.proximal.index_select(1, minibatch.environments)
+        return replayed_loss(actions, minibatch, advantage, proximal, self.update_config)

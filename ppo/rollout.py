@@ -1,106 +1,161 @@
 """One rollout: what was seen and done in `T` steps of `N` environments, and the advantages computed from it."""
 
-import copy
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorClass
 from torch import Tensor
 
 from ppo.policy import RecurrentActorCritic, RecurrentState
-from ppo.recurrence import LstmState
+from ppo.recurrence import EpisodeStarts, LstmState
 
 
-class Rollout:
-    """Storage for `T` steps of `N` environments on their device.
+class Rollout(TensorClass):
+    """`T` steps of `N` environments, on their device; its batch size is `[T, N]`."""
 
-    Only the recurrent state before t = 0 is kept. Within the rollout a state is either its natural continuation or
-    zero at an episode start, so storing it per step would only make it stale.
+    observation: Tensor
+    """`[T, N, D]`; what the action answers."""
+    final_observation: Tensor
+    """`[T, N, D]`; the last one of the episode that ended in this step. Valid where `done`."""
+    action: Tensor
+    """`[T, N, A]`; as it was sampled, before it was clipped to the bounds."""
+    log_prob: Tensor
+    """`[T, N]`; of the action, by the policy that took it."""
+    reward: Tensor
+    """`[T, N]`."""
+    value: Tensor
+    """`[T, N]`; of the observation, by the critic before the update."""
+    advantage: Tensor
+    """`[T, N]`; not normalised."""
+    returns: Tensor
+    """`[T, N]`; what the value shall become."""
+    episode_start: Tensor
+    """`[T, N]` bool; an episode starts with this observation."""
+    terminated: Tensor
+    """`[T, N]` bool; the episode ended for good in this step."""
+    truncated: Tensor
+    """`[T, N]` bool; the episode ended by time-out in this step."""
 
-    Args:
-        length: `T`.
-        num_envs: `N`.
-        observation_dim: `D`.
-        action_dim: `A`.
-        state: recurrent state before the first step.
-        device: where the tensors lie.
+    @classmethod
+    def zeros(
+        cls, length: int, num_envs: int, observation_dim: int, action_dim: int, device: torch.device
+    ) -> "Rollout":
+        """Zeros, for `T` steps of `N` environments with observations `[D]` and actions `[A]`."""
+        shape = (length, num_envs)
+
+        def field(*size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(*shape, *size, dtype=dtype, device=device)
+
+        return cls(
+            observation=field(observation_dim),
+            final_observation=field(observation_dim),
+            action=field(action_dim),
+            log_prob=field(),
+            reward=field(),
+            value=field(),
+            advantage=field(),
+            returns=field(),
+            episode_start=field(dtype=torch.bool),
+            terminated=field(dtype=torch.bool),
+            truncated=field(dtype=torch.bool),
+            batch_size=shape,
+        )
+
+    @property
+    def done(self) -> Tensor:
+        """`[T, N]` bool; the episode ended in this step."""
+        return self.terminated | self.truncated
+
+
+class Minibatch(NamedTuple):
+    """Whole environments of a rollout, what the loss needs of them; fields as in `Rollout`."""
+
+    environments: Tensor
+    """`[n]` int64; which ones, on their device."""
+    start_state: RecurrentState
+    """Before t = 0."""
+    starts: EpisodeStarts
+    """Of the `[T, n]` sequences."""
+    observation: Tensor
+    """`[T, n, D]`."""
+    action: Tensor
+    """`[T, n, A]`."""
+    log_prob: Tensor
+    """`[T, n]`."""
+    value: Tensor
+    """`[T, n]`."""
+    returns: Tensor
+    """`[T, n]`."""
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A rollout and its edges: what was remembered before its first step and what is seen after its last one.
+
+    Within the rollout a recurrent state is either the continuation of `start_state` or zero at an episode start, so
+    storing it for every step would only make it stale.
     """
 
-    data: TensorDict
-    """`[T, N]`: `observation`, `final_observation` `[D]`, `action` `[A]`, `log_prob`, `reward`, `value`, `advantage`,
-    `return` and the flags `episode_start`, `terminated`, `truncated`."""
+    rollout: Rollout
+    """`[T, N]`."""
+    start_state: RecurrentState
+    """Before t = 0."""
+    next_observation: Tensor
+    """`[N, D]`; after the last step."""
+    next_episode_start: Tensor
+    """`[N]` bool; an episode starts with that observation."""
 
-    def __init__(
-        self,
-        length: int,
-        num_envs: int,
-        observation_dim: int,
-        action_dim: int,
-        state: RecurrentState,
-        device: torch.device,
-    ) -> None:
-        shape = (length, num_envs)
-        self.length, self.num_envs = shape
-        fields = {
-            "observation": torch.zeros(*shape, observation_dim, device=device),
-            "final_observation": torch.zeros(*shape, observation_dim, device=device),
-            "action": torch.zeros(*shape, action_dim, device=device),
-        }
-        fields |= {
-            name: torch.zeros(shape, device=device) for name in ("log_prob", "reward", "value", "advantage", "return")
-        }
-        fields |= {
-            name: torch.zeros(shape, dtype=torch.bool, device=device)
-            for name in ("episode_start", "terminated", "truncated")
-        }
-        self.data = TensorDict(fields, batch_size=shape, device=device)
-        self.start_state = state
-        self.fields: dict[str, Tensor] = fields
+    @functools.cached_property
+    def starts(self) -> EpisodeStarts:
+        """Where episodes start, `[T, N]`."""
+        return EpisodeStarts(self._flags_on_host[0], self.rollout.episode_start)
 
-    def store(self, t: int, **values: Tensor) -> None:
-        """Copy the fields of step `t`, each `[N, ...]`."""
-        for name, value in values.items():
-            self.fields[name][t].copy_(value)
+    @property
+    def truncated_on_host(self) -> Tensor:
+        """`[T, N]` bool on the CPU; as in the rollout."""
+        return self._flags_on_host[1]
 
-    def first(self, num_envs: int) -> "Rollout":
-        """A view of the first `num_envs` environments."""
-        view = copy.copy(self)
-        view.num_envs, view.data = num_envs, self.data[:, :num_envs]
-        view.fields = {name: field[:, :num_envs] for name, field in self.fields.items()}
-        actor, critic = ((hidden[:, :num_envs], cell[:, :num_envs]) for hidden, cell in self.start_state)
-        view.start_state = RecurrentState(actor, critic)
-        return view
+    @functools.cached_property
+    def _flags_on_host(self) -> Tensor:
+        """`episode_start` and `truncated`, `[2, T, N]`, in one transfer."""
+        return torch.stack((self.rollout.episode_start, self.rollout.truncated)).cpu()
 
-    def flags_on_host(self) -> tuple[Tensor, Tensor]:
-        """`episode_start` and `truncated`, each `[T, N]` bool on the CPU, in one transfer."""
-        flags = torch.stack((self.fields["episode_start"], self.fields["truncated"])).cpu()
-        return flags[0], flags[1]
+    def minibatch(self, environments: Tensor) -> Minibatch:
+        """The sequences of some environments, given by their indices `[n]` on the host."""
+        rollout, (actor, critic) = self.rollout, self.start_state
+        chosen = environments.to(self.next_observation.device, non_blocking=True)
+        return Minibatch(
+            environments=chosen,
+            start_state=RecurrentState(
+                (actor[0][:, chosen], actor[1][:, chosen]), (critic[0][:, chosen], critic[1][:, chosen])
+            ),
+            starts=self.starts.select(environments, chosen),
+            observation=rollout.observation.index_select(1, chosen),
+            action=rollout.action.index_select(1, chosen),
+            log_prob=rollout.log_prob.index_select(1, chosen),
+            value=rollout.value.index_select(1, chosen),
+            returns=rollout.returns.index_select(1, chosen),
+        )
 
 
-def critic_pass(
-    policy: RecurrentActorCritic,
-    rollout: Rollout,
-    truncated: Tensor,
-    last_observation: Tensor,
-    last_episode_start: Tensor,
-) -> tuple[Tensor, Tensor, LstmState]:
+def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[Tensor, Tensor, LstmState]:
     """Value every observation of a rollout, and what follows each step, with one walk of the critic along it.
 
     A time-out is followed by the value of the episode's final observation, with the recurrent state that led to it.
 
     Args:
-        policy: the weights that collected the rollout.
-        rollout: filled up to its values.
-        truncated: `[T, N]` bool on the host, so that only the environments that need a bootstrap are evaluated.
-        last_observation: `[N, D]`; the observation after the last step.
-        last_episode_start: `[N]` bool; whether an episode starts with it.
+        policy: the weights to value it with.
+        experience: filled up to its values.
 
     Returns:
         Values `[T, N]`, next values `[T, N]` (zero after a termination), and the critic's state after the rollout.
     """
-    fields, critic_state = rollout.fields, rollout.start_state.critic
-    actor_state = rollout.start_state.actor
+    rollout, truncated = experience.rollout, experience.truncated_on_host
+    observation, episode_start = rollout.observation, rollout.episode_start
+    actor_state, critic_state = experience.start_state
     shared = policy.config.critic == "shared"
-    no_start = torch.zeros_like(last_episode_start)
     latents, bootstraps = [], []
 
     def advance(
@@ -113,43 +168,30 @@ def critic_pass(
         output, critic = policy.critic_step(observation, critic, start, latent)
         return output, actor, critic
 
-    for t in range(rollout.length):
-        output, actor_state, critic_state = advance(
-            fields["observation"][t], actor_state, critic_state, fields["episode_start"][t]
-        )
+    for t in range(len(observation)):
+        output, actor_state, critic_state = advance(observation[t], actor_state, critic_state, episode_start[t])
         latents.append(output)
         if bool(truncated[t].any()):
-            rows = truncated[t].nonzero().squeeze(1).to(last_observation.device, non_blocking=True)
+            rows = truncated[t].nonzero().squeeze(1).to(observation.device, non_blocking=True)
             output, _, _ = advance(
-                fields["final_observation"][t, rows],
+                rollout.final_observation[t, rows],
                 (actor_state[0][:, rows], actor_state[1][:, rows]),
                 (critic_state[0][:, rows], critic_state[1][:, rows]),
-                no_start[rows],
+                torch.zeros_like(rows, dtype=torch.bool),
             )
             bootstraps.append((t, rows, policy.value(output)))
-    output, _, _ = advance(last_observation, actor_state, critic_state, last_episode_start)
+    output, _, _ = advance(experience.next_observation, actor_state, critic_state, experience.next_episode_start)
     values = policy.value(torch.stack((*latents, output))).float()
-    done = fields["terminated"] | fields["truncated"]
-    next_values = values[1:].masked_fill(done, 0.0)
+    next_values = values[1:].masked_fill(rollout.done, 0.0)
     for t, rows, bootstrap in bootstraps:
         next_values[t, rows] = bootstrap.float()
     return values[:-1], next_values, critic_state
 
 
 def generalized_advantage(
-    reward: Tensor,
-    value: Tensor,
-    next_value: Tensor,
-    done: Tensor,
-    gamma: float,
-    gae_lambda: float,
-    trace: Tensor | None = None,
+    reward: Tensor, value: Tensor, next_value: Tensor, done: Tensor, gamma: float, gae_lambda: float
 ) -> Tensor:
     """Generalised advantage estimate (Schulman et al. 2016, arXiv 1506.02438, equation 16), `[T, N]`.
-
-    With `trace`, later temporal differences count as far as another policy would have come to them: the estimate of
-    V-trace (Espeholt et al. 2018, arXiv 1802.01561) with the decay of the n-step estimates. The action taken is given,
-    so its own factor does not enter; it does enter V-trace's value target, `value + trace * advantage`.
 
     Args:
         reward: `[T, N]`.
@@ -158,15 +200,16 @@ def generalized_advantage(
         done: `[T, N]` bool; the episode ended in this step, so later rewards are not this action's doing.
         gamma: discount per step.
         gae_lambda: decay of the n-step estimates.
-        trace: `[T, N]`; importance weight of each action, at most 1. None where the actions are the policy's own.
     """
     delta = reward + gamma * next_value - value
-    decay = gamma * gae_lambda * (~done).to(delta.dtype)
-    if trace is not None:
-        decay[:-1] *= trace[1:]
-    advantage = torch.zeros_like(delta)
+    return decaying_sums(delta, gamma * gae_lambda * (~done).to(delta.dtype))
+
+
+def decaying_sums(delta: Tensor, decay: Tensor) -> Tensor:
+    """`[T, N]`; x[t] = delta[t] + decay[t] x[t + 1], from zero behind the last step."""
+    sums = torch.zeros_like(delta)
     running = torch.zeros_like(delta[0])
     for t in reversed(range(delta.shape[0])):
         running = delta[t] + decay[t] * running
-        advantage[t] = running
-    return advantage
+        sums[t] = running
+    return sums

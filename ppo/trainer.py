@@ -24,12 +24,11 @@ from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
-from ppo.replay import Replay
+from ppo.replay import ReplayPPO
 from ppo.report.console import Console, Status
 from ppo.report.logging import MetricsLogger
-from ppo.rollout import critic_pass, generalized_advantage
 from ppo.runtime import Precision, Stopwatch, derive_seed
-from ppo.update import PPOConfig, explained_variance, update
+from ppo.update import PPO, PPOConfig, explained_variance
 
 MAX_FAILED_UPDATES = 20
 """Updates in a row without a single finite gradient after which training stops."""
@@ -95,6 +94,8 @@ class Trainer:
         self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, budget.total_timesteps)
         self.minibatch_generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches", processes.rank))
+        algorithm = PPO if ppo.replay == 1 else ReplayPPO
+        self.algorithm = algorithm(policy, self.optimizer, ppo, self.minibatch_generator, precision, processes)
         self.stopwatch = Stopwatch(env.device)
         self.collector = Collector(
             env, policy, ppo.n_steps, precision, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
@@ -107,7 +108,6 @@ class Trainer:
         self.signal: int | None = None
         """Number of the signal to stop at, the same in all processes once they have asked each other."""
         self._received = False
-        self.replay = Replay(ppo.replay, self.collector.rollout) if ppo.replay > 1 else None
 
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
@@ -182,54 +182,19 @@ class Trainer:
 
     def improve(self) -> dict[str, Tensor]:
         """Compute advantages, update the policy, and move on to the next rollout; returns scalars on the device."""
-        collector, ppo, replay = self.collector, self.ppo, self.replay
-        rollout = collector.rollout
-        assert collector.observation is not None
+        collector, algorithm = self.collector, self.algorithm
         with self.stopwatch.phase("update"):
-            batch, last_observation, last_episode_start = rollout, collector.observation, collector.episode_start
-            if replay is not None:
-                batch, last_observation, last_episode_start = replay.add(rollout, last_observation, last_episode_start)
-            episode_start, truncated = batch.flags_on_host()
-            with torch.no_grad(), self.precision.autocast():
-                values, next_values, (hidden, cell) = critic_pass(
-                    self.policy, batch, truncated, last_observation, last_episode_start
-                )
-                trace = None if replay is None else replay.judge(self.policy, episode_start).clamp(max=1.0)
-            fields = batch.fields
-            done = fields["terminated"] | fields["truncated"]
-            advantage = generalized_advantage(
-                fields["reward"], values, next_values, done, ppo.gamma, ppo.gae_lambda, trace
-            )
-            fields["value"].copy_(values)
-            fields["advantage"].copy_(advantage)
-            fields["return"].copy_((advantage if trace is None else trace * advantage) + values)
-            self.num_timesteps += rollout.length * rollout.num_envs * self.processes.count
+            experience, critic_state = algorithm.prepare(collector.experience)
+            self.num_timesteps += collector.rollout.numel() * self.processes.count
             self.optimizer.learning_rate = self.learning_rate.before_update(self.num_timesteps)
-            scalars = update(
-                self.policy,
-                self.optimizer,
-                batch,
-                episode_start,
-                self.update_config,
-                self.minibatch_generator,
-                self.precision,
-                self.processes,
-                interrupted=self._interrupted_in_update,
-                minibatches_per_epoch=self.minibatches_per_epoch,
-            )
-            scalars["explained_variance"] = explained_variance(fields["value"], fields["return"])
+            scalars = algorithm.update(experience, self._interrupted_in_update)
+            scalars["explained_variance"] = explained_variance(experience.rollout.value, experience.rollout.returns)
             scalars["std"] = self.policy.log_std.detach().exp().mean()
-            self.n_updates += ppo.n_epochs
-            newest = slice(None) if replay is None else replay.newest
+            self.n_updates += self.ppo.n_epochs
             if self.policy.normalizer is not None:
-                self.policy.normalizer.update(rollout.fields["observation"], self.processes)
-            collector.next_rollout((hidden[:, newest], cell[:, newest]))
+                self.policy.normalizer.update(collector.rollout.observation, self.processes)
+            collector.next_rollout(critic_state)
         return scalars
-
-    @property
-    def update_config(self) -> PPOConfig:
-        """The hyper-parameters of an update, which depend on how many rollouts it learns from."""
-        return self.ppo if self.replay is None else self.replay.update_config(self.ppo)
 
     def _metrics(self, scalars: Mapping[str, Tensor], elapsed: float) -> dict[str, float]:
         """Bring everything measured on the device to the host in one transfer, averaged over all processes."""
@@ -243,7 +208,7 @@ class Trainer:
         for name in ("simulation", "policy", "update"):
             metrics[f"perf/{name}_seconds"] = seconds.get(name, 0.0)
         metrics["train/learning_rate"] = self.learning_rate.value
-        metrics["train/clip_range"] = self.update_config.clip_range
+        metrics["train/clip_range"] = self.algorithm.update_config.clip_range
         metrics["train/n_updates"] = self.n_updates
         if self.ppo.clip_range_vf is not None:
             metrics["train/clip_range_vf"] = self.ppo.clip_range_vf

@@ -1,20 +1,19 @@
 """The PPO loss, and one optimisation over a rollout: epochs of minibatches of whole environments."""
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ppo.learning_rate import LearningRateConfig
 from ppo.optimizer import FlatAdam
-from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
+from ppo.policy import EvaluatedActions, RecurrentActorCritic
 from ppo.processes import Processes
-from ppo.recurrence import EpisodeStarts
-from ppo.rollout import Rollout
+from ppo.recurrence import LstmState
+from ppo.rollout import Experience, Minibatch, Rollout, critic_pass, generalized_advantage
 from ppo.runtime import Precision
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
@@ -123,59 +122,57 @@ def normalize(advantages: Sequence[Tensor], processes: Processes) -> list[Tensor
     return results
 
 
+class Surrogate(NamedTuple):
+    """The policy's part of the loss, and how far the policy has moved since the update began; scalars `[]`."""
+
+    loss: Tensor
+    approx_kl: Tensor
+    clip_fraction: Tensor
+
+
 def ppo_loss(
-    evaluation: Evaluation,
-    old_log_prob: Tensor,
-    old_value: Tensor,
-    advantage: Tensor,
-    target: Tensor,
-    config: PPOConfig,
-    proximal_log_prob: Tensor | None = None,
+    actions: EvaluatedActions, minibatch: Minibatch, advantage: Tensor, config: PPOConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Clipped surrogate loss (Schulman et al. 2017, arXiv 1707.06347) as Stable-Baselines3 computes it.
 
-    Where an older policy took the actions, the ratio to its probabilities is clipped around that of the policy at the
-    start of the update (Queeney et al. 2021, arXiv 2111.00072), instead of around 1.
-
     Args:
-        evaluation: the current policy's judgement, `[T, n]` each.
-        old_log_prob: `[T, n]`, when the action was taken.
-        old_value: `[T, n]`, at the start of the update.
+        actions: what the current policy says about the actions, `[T, n]` each.
+        minibatch: what they are compared with.
         advantage: `[T, n]`, normalised already if it shall be.
-        target: `[T, n]`; the return that the value should predict.
         config: clip ranges and weights.
-        proximal_log_prob: `[T, n]`, at the start of the update; None where it is `old_log_prob`.
 
     Returns:
         The loss and detached scalars to log, among them the KL divergence estimate mean((r - 1) - log r), r being the
-        ratio to the policy at the start of the update (http://joschu.net/blog/kl-approx.html).
+        probability ratio (http://joschu.net/blog/kl-approx.html).
     """
-    log_ratio = evaluation.log_prob - old_log_prob
+    log_ratio = actions.log_prob - minibatch.log_prob
     ratio = log_ratio.exp()
-    center: Tensor | float = 1.0
-    if proximal_log_prob is None:
-        clipped = ratio.clamp(1.0 - config.clip_range, 1.0 + config.clip_range)
-    else:
-        center = (proximal_log_prob - old_log_prob).exp()
-        clipped = ratio.clamp(center - config.clip_range, center + config.clip_range)
-        log_ratio = evaluation.log_prob - proximal_log_prob
+    clipped = ratio.clamp(1.0 - config.clip_range, 1.0 + config.clip_range)
     policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
-    value = evaluation.value
-    if config.clip_range_vf is not None:
-        value = old_value + (value - old_value).clamp(-config.clip_range_vf, config.clip_range_vf)
-    value_loss = (target - value).square().mean()
-    entropy_loss = -evaluation.entropy.mean()
-    loss = policy_loss + config.ent_coef * entropy_loss + config.vf_coef * value_loss
     with torch.no_grad():
-        scalars = {
-            "loss": loss.detach(),
-            "policy_gradient_loss": policy_loss.detach(),
-            "value_loss": value_loss.detach(),
-            "entropy_loss": entropy_loss.detach(),
-            "approx_kl": ((ratio - center) - center * log_ratio).mean(),
-            "clip_fraction": ((ratio - center).abs() > config.clip_range).float().mean(),
-        }
-    return loss, scalars
+        approx_kl = ((ratio - 1.0) - log_ratio).mean()
+        clip_fraction = ((ratio - 1.0).abs() > config.clip_range).float().mean()
+    return total_loss(Surrogate(policy_loss, approx_kl, clip_fraction), actions, minibatch, config)
+
+
+def total_loss(
+    surrogate: Surrogate, actions: EvaluatedActions, minibatch: Minibatch, config: PPOConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The surrogate loss with the value loss and the entropy bonus, and the scalars to log; arguments as there."""
+    value = actions.value
+    if config.clip_range_vf is not None:
+        value = minibatch.value + (value - minibatch.value).clamp(-config.clip_range_vf, config.clip_range_vf)
+    value_loss = (minibatch.returns - value).square().mean()
+    entropy_loss = -actions.entropy.mean()
+    loss = surrogate.loss + config.ent_coef * entropy_loss + config.vf_coef * value_loss
+    return loss, {
+        "loss": loss.detach(),
+        "policy_gradient_loss": surrogate.loss.detach(),
+        "value_loss": value_loss.detach(),
+        "entropy_loss": entropy_loss.detach(),
+        "approx_kl": surrogate.approx_kl,
+        "clip_fraction": surrogate.clip_fraction,
+    }
 
 
 def apply_gradients(optimizer: FlatAdam, max_grad_norm: float, processes: Processes) -> tuple[Tensor, Tensor]:
@@ -193,134 +190,135 @@ def apply_gradients(optimizer: FlatAdam, max_grad_norm: float, processes: Proces
     return norm, skipped
 
 
-def update(
-    policy: RecurrentActorCritic,
-    optimizer: FlatAdam,
-    rollout: Rollout,
-    episode_start: Tensor,
-    config: PPOConfig,
-    generator: torch.Generator,
-    precision: Precision,
-    processes: Processes,
-    interrupted: Callable[[], bool] = lambda: False,
-    minibatches_per_epoch: int | None = None,
-) -> dict[str, Tensor]:
-    """Optimise the policy on one rollout.
+class PPO:
+    """Learns from each new rollout, and from nothing else. `ppo.replay` overrides what it does otherwise.
 
     Args:
         policy: network to improve in place.
         optimizer: its Adam.
-        rollout: with advantages and returns.
-        episode_start: `[T, N]` bool on the host.
         config: hyper-parameters.
         generator: host generator that draws the environments of each minibatch.
-        precision: arithmetic of the forward pass.
+        precision: arithmetic of the network.
         processes: over which gradients and statistics are averaged.
-        interrupted: asked between minibatches, by several processes between epochs; True ends the update early.
-        minibatches_per_epoch: the next epoch begins after so many; None for all environments. Either way all are used
-            equally often, up to one time.
-
-    Returns:
-        Scalars `[]` on the device, of this process's environments; the norm of the gradient is that of all.
-        `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the others are means over all
-        minibatches, `skipped_updates` their number with gradients that were not finite.
     """
-    history: list[dict[str, Tensor]] = []
-    epoch_kl: list[Tensor] = []
-    stopped = False
-    stream = itertools.chain.from_iterable(
-        _draw_minibatches(rollout.num_envs, config, generator) for _ in itertools.count()
-    )
-    if minibatches_per_epoch is None:
-        minibatches_per_epoch = rollout.num_envs // config.minibatch_envs(rollout.num_envs)
-    for _ in range(config.n_epochs):
-        # Several processes must agree on it, which takes an exchange.
-        if processes.count > 1 and interrupted():
-            break
-        epoch_kl = []
-        minibatches = list(itertools.islice(stream, minibatches_per_epoch))
-        for environments, advantage in zip(
-            minibatches, _advantages(rollout, minibatches, config, processes), strict=True
-        ):
-            if processes.count == 1 and interrupted():
-                stopped = True
+
+    def __init__(
+        self,
+        policy: RecurrentActorCritic,
+        optimizer: FlatAdam,
+        config: PPOConfig,
+        generator: torch.Generator,
+        precision: Precision,
+        processes: Processes,
+    ) -> None:
+        self.policy, self.optimizer, self.config = policy, optimizer, config
+        self.generator, self.precision, self.processes = generator, precision, processes
+
+    @property
+    def update_config(self) -> PPOConfig:
+        """Hyper-parameters of the next update."""
+        return self.config
+
+    def prepare(self, newest: Experience) -> tuple[Experience, LstmState]:
+        """Fill in values, advantages and returns.
+
+        Args:
+            newest: what was collected last, by the policy as it is.
+
+        Returns:
+            What to learn from, and the critic's state after the newest rollout.
+        """
+        with torch.no_grad(), self.precision.autocast():
+            values, next_values, critic_state = critic_pass(self.policy, newest)
+        rollout, config = newest.rollout, self.config
+        advantage = generalized_advantage(
+            rollout.reward, values, next_values, rollout.done, config.gamma, config.gae_lambda
+        )
+        rollout.value.copy_(values)
+        rollout.advantage.copy_(advantage)
+        rollout.returns.copy_(advantage + values)
+        return newest, critic_state
+
+    def epochs(self, num_envs: int) -> Iterator[list[Tensor]]:
+        """Epochs without end: the environments `[n]` of each minibatch, indices on the host, redrawn every time."""
+        while True:
+            order = torch.randperm(num_envs, generator=self.generator)
+            yield list(order.split(self.update_config.minibatch_envs(num_envs)))
+
+    def loss(
+        self, actions: EvaluatedActions, minibatch: Minibatch, advantage: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`ppo_loss` with the hyper-parameters of this update."""
+        return ppo_loss(actions, minibatch, advantage, self.update_config)
+
+    def update(self, experience: Experience, interrupted: Callable[[], bool] = lambda: False) -> dict[str, Tensor]:
+        """Optimise the policy on what `prepare` has returned.
+
+        Args:
+            experience: with advantages and returns.
+            interrupted: asked between minibatches, by several processes between epochs; True ends the update early.
+
+        Returns:
+            Scalars `[]` on the device, of this process's environments; the norm of the gradient is that of all.
+            `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the others are means over
+            all minibatches, `skipped_updates` their number with gradients that were not finite.
+        """
+        history: list[list[dict[str, Tensor]]] = []
+        epochs = self.epochs(experience.rollout.shape[1])
+        for _ in range(self.config.n_epochs):
+            # Several processes must agree on it, which takes an exchange.
+            if self.processes.count > 1 and interrupted():
                 break
-            loss, scalars = _minibatch_loss(policy, rollout, environments, advantage, episode_start, config, precision)
-            epoch_kl.append(scalars["approx_kl"])
-            history.append(scalars)
-            if config.target_kl is not None and float(processes.mean(epoch_kl[-1])) > 1.5 * config.target_kl:
-                stopped = True
-                break
-            optimizer.zero_grad()
-            loss.backward()
-            scalars["grad_norm"], scalars["skipped_updates"] = apply_gradients(
-                optimizer, config.max_grad_norm, processes
+            minibatches = next(epochs)
+            history.append([])
+            for environments, advantage in zip(
+                minibatches, self._advantages(experience.rollout, minibatches), strict=True
+            ):
+                if self.processes.count == 1 and interrupted():
+                    return summarize(history)
+                loss, scalars = self._minibatch_loss(experience.minibatch(environments), advantage)
+                history[-1].append(scalars)
+                if self._moved_too_far(scalars["approx_kl"]):
+                    return summarize(history)
+                self.optimizer.zero_grad()
+                loss.backward()
+                scalars["grad_norm"], scalars["skipped_updates"] = apply_gradients(
+                    self.optimizer, self.config.max_grad_norm, self.processes
+                )
+        return summarize(history)
+
+    def _advantages(self, rollout: Rollout, minibatches: Sequence[Tensor]) -> list[Tensor]:
+        """Advantages `[T, n]` of each minibatch, given by its environments."""
+        advantage = rollout.advantage
+        parts = [advantage.index_select(1, one.to(advantage.device, non_blocking=True)) for one in minibatches]
+        return normalize(parts, self.processes) if self.config.normalize_advantage else parts
+
+    def _minibatch_loss(self, minibatch: Minibatch, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.precision.autocast():
+            actions = self.policy.evaluate_actions(
+                minibatch.observation, minibatch.start_state, minibatch.starts, minibatch.action
             )
-        if stopped:
-            break
-    results = {
-        name: torch.stack([entry[name] for entry in history if name in entry])
-        for name in (history[0] if history else ())
+        return self.loss(EvaluatedActions(*(tensor.float() for tensor in actions)), minibatch, advantage)
+
+    def _moved_too_far(self, approx_kl: Tensor) -> bool:
+        limit = self.config.target_kl
+        return limit is not None and float(self.processes.mean(approx_kl)) > 1.5 * limit
+
+
+def summarize(epochs: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+    """The scalars of an update from those of the minibatches of each epoch; nothing if there was none."""
+    minibatches = [scalars for epoch in epochs for scalars in epoch]
+    if not minibatches:
+        return {}
+    columns = {
+        name: torch.stack([scalars[name] for scalars in minibatches if name in scalars]) for name in minibatches[0]
     }
-    summary = {name: values.mean() for name, values in results.items()}
-    if history:
-        summary["loss"] = results["loss"][-1]
-        summary["approx_kl"] = torch.stack(epoch_kl).mean() if epoch_kl else results["approx_kl"][-1]
-    if "skipped_updates" in results:
-        summary["skipped_updates"] = results["skipped_updates"].sum()
+    summary = {name: column.mean() for name, column in columns.items()}
+    summary["loss"] = columns["loss"][-1]
+    summary["approx_kl"] = columns["approx_kl"][-max(len(epochs[-1]), 1) :].mean()
+    if "skipped_updates" in columns:
+        summary["skipped_updates"] = columns["skipped_updates"].sum()
     return summary
-
-
-def _draw_minibatches(num_envs: int, config: PPOConfig, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices `[n]` of the environments of each minibatch of one epoch, on the host."""
-    order = torch.randperm(num_envs, generator=generator)
-    yield from order.split(config.minibatch_envs(num_envs))
-
-
-def _advantages(
-    rollout: Rollout, minibatches: Sequence[Tensor], config: PPOConfig, processes: Processes
-) -> list[Tensor]:
-    """Advantages `[T, n]` of each minibatch, given by its environments on the host."""
-    advantage = rollout.fields["advantage"]
-    parts = [advantage.index_select(1, one.to(advantage.device, non_blocking=True)) for one in minibatches]
-    return normalize(parts, processes) if config.normalize_advantage else parts
-
-
-def _minibatch_loss(
-    policy: RecurrentActorCritic,
-    rollout: Rollout,
-    environments: Tensor,
-    advantage: Tensor,
-    episode_start: Tensor,
-    config: PPOConfig,
-    precision: Precision,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of the environments `[n]` given by their indices on the host, with their advantages `[T, n]`."""
-    device = rollout.fields["reward"].device
-    host_episode_start = episode_start[:, environments]
-    environments = environments.to(device, non_blocking=True)
-    batch = {
-        name: rollout.fields[name].index_select(1, environments)
-        for name in ("observation", "action", "episode_start", "log_prob", "value", "return", "proximal_log_prob")
-        if name in rollout.fields
-    }
-    actor, critic = rollout.start_state
-    state = RecurrentState(
-        (actor[0][:, environments], actor[1][:, environments]), (critic[0][:, environments], critic[1][:, environments])
-    )
-    starts = EpisodeStarts(host_episode_start, batch["episode_start"])
-    with precision.autocast():
-        evaluation = policy.evaluate(batch["observation"], state, starts, batch["action"])
-    evaluation = Evaluation(*(tensor.float() for tensor in evaluation))
-    return ppo_loss(
-        evaluation,
-        batch["log_prob"],
-        batch["value"],
-        advantage,
-        batch["return"],
-        config,
-        batch.get("proximal_log_prob"),
-    )
 
 
 def explained_variance(value: Tensor, target: Tensor) -> Tensor:

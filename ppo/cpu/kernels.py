@@ -4,7 +4,7 @@
 this process.
 
 They are compiled at first use. Without a C compiler, or with the environment variable `PPO_KERNELS=0`, PyTorch's own
-operations take their place; the numbers agree to rounding, the `cpu` preset learns up to 1.6 times slower.
+operations take their place; the numbers agree to rounding, and small networks learn slower.
 """
 
 import ctypes

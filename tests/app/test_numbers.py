@@ -19,15 +19,12 @@ from biped.robots.robot import BIPED
 from configs.presets import CPU, PRESETS
 from ppo.checkpoint.sb3_zip import read_zip, write_zip
 from ppo.learning_rate import LearningRate, LearningRateConfig
-from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic
-from ppo.processes import Processes
-from ppo.runtime import Precision
-from ppo.update import PPOConfig, update
+from ppo.update import PPO, PPOConfig
 from ppo.value_ranges import ConfigurationError, Range, range_of
 from tests.biped.simulators.fake_simulator import FakeSimulator
 from tests.ppo.checkpoint.checkpoint_models import tiny_model
-from tests.ppo.rollouts import random_rollout, small_policy
+from tests.ppo.rollouts import make_ppo, random_experience, small_policy
 
 EXTREMES = (
     math.nan,
@@ -197,17 +194,8 @@ def test_an_update_and_a_checkpoint_are_made_with_what_is_accepted(number: Numbe
     for value in accepted(number):
         config = dataclasses.replace(number.make(value), n_steps=5, n_epochs=2)
         policy = small_policy()
-        rollout = random_rollout(policy, 5, 8)
-        update(
-            policy,
-            FlatAdam(policy.parameters(), config.learning_rate),
-            rollout,
-            rollout.fields["episode_start"],
-            config,
-            torch.Generator().manual_seed(0),
-            Precision("fp32", "cpu"),
-            Processes(),
-        )
+        experience = random_experience(policy, 5, 8)
+        make_ppo(PPO, policy, config).update(experience)
         assert all(bool(parameter.isfinite().all()) for parameter in policy.parameters()), value
         hyperparameters = config.sb3_hyperparameters(8, config.learning_rate, 2**63 - 1)
         write_zip(tmp_path / "model.zip", dataclasses.replace(tiny_model(), hyperparameters=hyperparameters))

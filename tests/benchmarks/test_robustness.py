@@ -30,9 +30,9 @@ def test_nothing_is_remembered() -> None:
     value = forgetful.value(forgetful.critic_step(observation[0], remembered, never[0], latent)[0])
 
     actions = torch.randn(6, 4, 2)
-    judged = forgetful.evaluate(observation, state._replace(actor=remembered), EpisodeStarts(never), actions)
+    judged = forgetful.evaluate_actions(observation, state._replace(actor=remembered), EpisodeStarts(never), actions)
     torch.testing.assert_close(judged.value[0], value)
-    backwards = forgetful.evaluate(observation.flip(0), state, EpisodeStarts(never), actions.flip(0))
+    backwards = forgetful.evaluate_actions(observation.flip(0), state, EpisodeStarts(never), actions.flip(0))
     torch.testing.assert_close(judged.log_prob, backwards.log_prob.flip(0))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from benchmarks.recall_env import RecallEnv
 from ppo.env import VecEnv
-from tests.ppo.environments import RecallEnv, TrackingEnv
+from tests.ppo.environments import TrackingEnv
 
 ENVIRONMENTS: list[Callable[[], VecEnv]] = [
     lambda: RecallEnv(5, episode_length=3, seed=1),

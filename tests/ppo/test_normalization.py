@@ -48,8 +48,8 @@ def test_the_plain_network_takes_observations_as_they_are(critic: CriticKind, fe
     plain.load_state_dict(policy.plain_state_dict())
     state, starts = policy.initial_state(4), EpisodeStarts(torch.zeros(6, 4, dtype=torch.bool))
     for ours, theirs in zip(
-        policy.evaluate(observation, state, starts, action),
-        plain.evaluate(observation, state, starts, action),
+        policy.evaluate_actions(observation, state, starts, action),
+        plain.evaluate_actions(observation, state, starts, action),
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

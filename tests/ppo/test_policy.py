@@ -16,9 +16,8 @@ from torch import nn
 from ppo.checkpoint.parameters import with_aliases
 from ppo.layers import ACTIVATIONS, PYTORCH, Layers
 from ppo.policy import FASTEST, PolicyConfig, RecurrentActorCritic
-from ppo.recurrence import EpisodeStarts
 from tests.ppo.checkpoint.sb3_extractor import extractor_arguments
-from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, random_state, small_policy, step_along
+from tests.ppo.rollouts import CRITICS, CriticKind, random_experience, random_state, small_policy, step_along
 
 ActivationName: TypeAlias = Literal["elu", "relu", "tanh"]
 ACTIVATION_NAMES: tuple[ActivationName, ...] = ("elu", "relu", "tanh")
@@ -155,16 +154,16 @@ def test_acting_step_by_step_equals_evaluating_the_sequence(
     critic: CriticKind, layers: int, features: tuple[int, ...]
 ) -> None:
     policy = small_policy(critic, layers=layers, features=features)
-    rollout = random_rollout(policy, 9, 6)
-    fields = rollout.fields
-    assert bool(fields["episode_start"][1:].any())
+    experience = random_experience(policy, 9, 6)
+    rollout = experience.rollout
+    assert bool(rollout.episode_start[1:].any())
     with torch.no_grad():
-        log_prob, value = step_along(policy, rollout)
-        evaluation = policy.evaluate(
-            fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
+        log_prob, value = step_along(policy, experience)
+        evaluated = policy.evaluate_actions(
+            rollout.observation, experience.start_state, experience.starts, rollout.action
         )
-    torch.testing.assert_close(evaluation.log_prob, log_prob, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(evaluation.value, value, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(evaluated.log_prob, log_prob, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(evaluated.value, value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("layers", "tolerance"), [(PYTORCH, 0.0), (FASTEST, 1e-6)], ids=["PyTorch", "fastest"])
@@ -199,20 +198,20 @@ def test_log_prob_and_entropy_are_those_of_a_normal_distribution() -> None:
     policy = small_policy()
     with torch.no_grad():
         policy.log_std.copy_(torch.tensor([-1.3, 0.4]))
-    rollout = random_rollout(policy, 5, 3)
-    fields = rollout.fields
-    fields["episode_start"].zero_()
+    experience = random_experience(policy, 5, 3)
+    rollout = experience.rollout
+    rollout.episode_start.zero_()
     with torch.no_grad():
-        evaluation = policy.evaluate(
-            fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
+        evaluated = policy.evaluate_actions(
+            rollout.observation, experience.start_state, experience.starts, rollout.action
         )
-        latent = policy.lstm_actor(fields["observation"], rollout.start_state.actor)[0]
+        latent = policy.lstm_actor(rollout.observation, experience.start_state.actor)[0]
         mean = policy.action_net(policy.mlp_extractor.policy_net(latent))
         normal = torch.distributions.Normal(mean, torch.ones_like(mean) * policy.log_std.exp())
-    assert torch.equal(evaluation.log_prob, normal.log_prob(fields["action"]).sum(-1))
-    torch.testing.assert_close(evaluation.entropy, normal.entropy().sum(-1), rtol=2e-7, atol=0.0)
+    assert torch.equal(evaluated.log_prob, normal.log_prob(rollout.action).sum(-1))
+    torch.testing.assert_close(evaluated.entropy, normal.entropy().sum(-1), rtol=2e-7, atol=0.0)
     by_hand = sum(0.5 + 0.5 * math.log(2.0 * math.pi) + log_std for log_std in (-1.3, 0.4))
-    assert evaluation.entropy[4, 2].item() == pytest.approx(by_hand, rel=1e-6)
+    assert evaluated.entropy[4, 2].item() == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_noise_moves_the_action_by_the_standard_deviation() -> None:
@@ -232,12 +231,10 @@ def test_noise_moves_the_action_by_the_standard_deviation() -> None:
 @pytest.mark.parametrize(("critic", "own"), [("lstm", {"lstm_critic"}), ("shared", set()), ("linear", {"critic"})])
 def test_value_loss_never_reaches_the_actor(critic: CriticKind, own: set[str]) -> None:
     policy = small_policy(critic)
-    rollout = random_rollout(policy, 5, 3)
-    fields = rollout.fields
-    evaluation = policy.evaluate(
-        fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
-    )
-    evaluation.value.sum().backward()
+    experience = random_experience(policy, 5, 3)
+    rollout = experience.rollout
+    evaluated = policy.evaluate_actions(rollout.observation, experience.start_state, experience.starts, rollout.action)
+    evaluated.value.sum().backward()
     touched = {name for name, parameter in policy.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[0] for name in touched} == {"mlp_extractor", "value_net"} | own
     assert not any(name.startswith("mlp_extractor.policy_net") for name in touched)
@@ -247,14 +244,12 @@ def test_value_loss_never_reaches_the_actor(critic: CriticKind, own: set[str]) -
 def test_both_losses_reach_the_mlp_in_front(critic: CriticKind, reached: bool) -> None:
     """Only the critic that shares the actor's LSTM is cut off, as in SB3."""
     policy = small_policy(critic, features=(9, 5))
-    rollout = random_rollout(policy, 5, 3)
-    fields = rollout.fields
-    evaluation = policy.evaluate(
-        fields["observation"], rollout.start_state, EpisodeStarts(fields["episode_start"]), fields["action"]
-    )
+    experience = random_experience(policy, 5, 3)
+    rollout = experience.rollout
+    evaluated = policy.evaluate_actions(rollout.observation, experience.start_state, experience.starts, rollout.action)
     weights = list(policy.features_extractor.parameters())
     assert len(weights) == 4
-    for loss, reaches in ((evaluation.log_prob, True), (evaluation.value, reached)):
+    for loss, reaches in ((evaluated.log_prob, True), (evaluated.value, reached)):
         gradients = torch.autograd.grad(loss.sum(), weights, retain_graph=True, allow_unused=True)
         assert all((gradient is not None and bool(gradient.any())) == reaches for gradient in gradients)
 

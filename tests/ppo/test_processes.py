@@ -15,13 +15,13 @@ from torch.multiprocessing.spawn import spawn
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
 from ppo.optimizer import FlatAdam
-from ppo.policy import RecurrentActorCritic, RecurrentState
+from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes, check_environment
-from ppo.rollout import Rollout
-from ppo.runtime import Precision
-from ppo.update import PPOConfig, update
+from ppo.replay import view
+from ppo.rollout import Experience
+from ppo.update import PPO, PPOConfig
 from tests.ppo.environments import TrackingEnv
-from tests.ppo.rollouts import CPU, random_rollout, small_policy
+from tests.ppo.rollouts import make_ppo, random_experience, small_policy
 from tests.ppo.test_trainer import make_trainer
 
 COUNT = 2
@@ -30,26 +30,11 @@ CONFIG = PPOConfig(n_steps=T, n_minibatches=1, n_epochs=1, learning_rate=1e-3, m
 
 
 def learn(
-    policy: RecurrentActorCritic, optimizer: FlatAdam, rollout: Rollout, processes: Processes
+    policy: RecurrentActorCritic, optimizer: FlatAdam, experience: Experience, processes: Processes
 ) -> dict[str, Tensor]:
-    return update(
-        policy,
-        optimizer,
-        rollout,
-        rollout.fields["episode_start"],
-        CONFIG,
-        torch.Generator().manual_seed(0),
-        Precision("fp32", "cpu"),
-        processes,
-    )
-
-
-def part_of(rollout: Rollout, begin: int, end: int) -> Rollout:
-    state = RecurrentState(*((h[:, begin:end], c[:, begin:end]) for h, c in rollout.start_state))
-    part = Rollout(rollout.length, end - begin, 3, 2, state, CPU)
-    for name, field in part.fields.items():
-        field.copy_(rollout.fields[name][:, begin:end])
-    return part
+    ppo = make_ppo(PPO, policy, CONFIG, optimizer)
+    ppo.processes = processes
+    return ppo.update(experience)
 
 
 def warm() -> tuple[RecurrentActorCritic, FlatAdam]:
@@ -57,7 +42,7 @@ def warm() -> tuple[RecurrentActorCritic, FlatAdam]:
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), CONFIG.learning_rate)
     for seed in (1, 2, 3):
-        learn(policy, optimizer, random_rollout(policy, T, N, seed=seed), Processes())
+        learn(policy, optimizer, random_experience(policy, T, N, seed=seed), Processes())
     return policy, optimizer
 
 
@@ -80,13 +65,12 @@ def work(rank: int, folder: str) -> None:
     results["any"] = [processes.any(flag) for flag in (False, rank == 1, rank == 0, True)]
 
     policy, optimizer = warm()
-    rollout = random_rollout(policy, T, N, seed=4)
     half = N // COUNT
-    part = part_of(rollout, rank * half, (rank + 1) * half)
+    part = view(random_experience(policy, T, N, seed=4), slice(rank * half, (rank + 1) * half))
     results["scalars"] = learn(policy, optimizer, part, processes)
     results["weights"] = policy.state_dict()
 
-    part.fields["return"][0, 0] = float("nan") if rank == 1 else 0.0
+    part.rollout.returns[0, 0] = float("nan") if rank == 1 else 0.0
     before = copy.deepcopy(policy.state_dict())
     results["skipped"] = learn(policy, optimizer, part, processes)["skipped_updates"]
     results["untouched"] = all(torch.equal(before[name], value) for name, value in policy.state_dict().items())
@@ -132,7 +116,7 @@ def test_largest_and_share(results: list[dict[str, Any]]) -> None:
 def test_two_processes_learn_what_one_learns(results: list[dict[str, Any]]) -> None:
     policy, optimizer = warm()
     before = copy.deepcopy(policy.state_dict())
-    scalars = learn(policy, optimizer, random_rollout(policy, T, N, seed=4), Processes())
+    scalars = learn(policy, optimizer, random_experience(policy, T, N, seed=4), Processes())
     for name, expected in policy.state_dict().items():
         assert torch.equal(results[0]["weights"][name], results[1]["weights"][name])
         torch.testing.assert_close(results[0]["weights"][name], expected, rtol=0.0, atol=1e-6)

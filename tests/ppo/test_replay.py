@@ -4,87 +4,90 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-import ppo.trainer
+from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.optimizer import FlatAdam
-from ppo.policy import Evaluation, RecurrentActorCritic, RecurrentState
+from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
-from ppo.replay import Replay
-from ppo.rollout import Rollout, critic_pass, generalized_advantage
-from ppo.runtime import Precision
-from ppo.update import PPOConfig, _minibatch_loss, apply_gradients, normalize, ppo_loss, update
-from tests.ppo.environments import RecallEnv, TrackingEnv
-from tests.ppo.rollouts import CRITICS, CriticKind, random_rollout, record_evaluated, small_policy, step_along
-from tests.ppo.test_trainer import PPO, QUICK, make_trainer, mean_return
+from ppo.replay import ReplayPPO, RolloutMemory, proximal_log_prob, replayed_loss, v_trace, view
+from ppo.rollout import Experience, Rollout, critic_pass, generalized_advantage
+from ppo.update import PPO, PPOConfig, apply_gradients, normalize, ppo_loss
+from tests.ppo.environments import TrackingEnv
+from tests.ppo.rollouts import (
+    CPU,
+    CRITICS,
+    CriticKind,
+    make_minibatch,
+    make_ppo,
+    random_experience,
+    small_policy,
+    step_along,
+)
+from tests.ppo.spies import RecordingReplayPPO
+from tests.ppo.test_trainer import PPO as HYPERPARAMETERS
+from tests.ppo.test_trainer import QUICK, make_trainer, mean_return
 
 T, N = 5, 8
 CONFIG = PPOConfig(n_steps=T, n_minibatches=4, n_epochs=3, learning_rate=1e-2)
 
 
-def endings(seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(N, 3, generator=generator), torch.rand(N, generator=generator) < 0.5
+def same(one: Experience, other: Experience) -> bool:
+    """Whether all that two experiences hold is equal."""
+    fields = [(field, getattr(other.rollout, name)) for name, field in one.rollout.items()]
+    states = [(*one.start_state.actor, *one.start_state.critic), (*other.start_state.actor, *other.start_state.critic)]
+    edges = [(one.next_observation, other.next_observation), (one.next_episode_start, other.next_episode_start)]
+    return all(torch.equal(got, wanted) for got, wanted in (*fields, *zip(*states, strict=True), *edges))
 
 
-def filled(policy: RecurrentActorCritic, capacity: int, seeds: range) -> tuple[Replay, dict[int, Rollout]]:
-    rollouts = {seed: random_rollout(policy, T, N, seed=seed) for seed in seeds}
-    replay = Replay(capacity, rollouts[seeds[0]])
-    for seed, rollout in rollouts.items():
-        replay.add(rollout, *endings(seed))
-    return replay, rollouts
+def filled(policy: RecurrentActorCritic, capacity: int, seeds: range) -> tuple[RolloutMemory, dict[int, Experience]]:
+    experiences = {seed: random_experience(policy, T, N, seed=seed) for seed in seeds}
+    memory = RolloutMemory(capacity, experiences[seeds[0]])
+    for experience in experiences.values():
+        memory.add(experience)
+    return memory, experiences
 
 
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("added", range(1, 8))
 def test_the_last_rollouts_are_kept_whole(added: int, critic: CriticKind) -> None:
-    policy = small_policy(critic, layers=2)
-    rollouts = {seed: random_rollout(policy, T, N, seed=seed) for seed in range(added)}
-    replay = Replay(3, rollouts[0])
-    for seed, rollout in rollouts.items():
-        batch, last_observation, last_episode_start = replay.add(rollout, *endings(seed))
-    assert replay.count == min(added, 3)
-    assert batch.num_envs == replay.count * N
+    memory, experiences = filled(small_policy(critic, layers=2), 3, range(added))
+    held = memory.experience
+    assert memory.count == min(added, 3)
+    assert held.rollout.batch_size == (T, memory.count * N)
     found = []
-    for first in range(0, batch.num_envs, N):
-        places = slice(first, first + N)
-        (seed,) = [
-            seed
-            for seed, one in rollouts.items()
-            if torch.equal(one.fields["reward"], batch.fields["reward"][:, places])
-        ]
+    for index in range(memory.count):
+        places = memory.places(index)
+        (seed,) = [seed for seed, one in experiences.items() if same(view(held, places), one)]
         found.append(seed)
-        assert (places == replay.newest) == (seed == added - 1)
-        for name, field in rollouts[seed].fields.items():
-            assert torch.equal(batch.fields[name][:, places], field), name
-            assert torch.equal(batch.data[name][:, places], field), name
-        for kept, state in zip(batch.start_state, rollouts[seed].start_state, strict=True):
-            assert all(torch.equal(one[:, places], other) for one, other in zip(kept, state, strict=True))
-        assert torch.equal(last_observation[places], endings(seed)[0])
-        assert torch.equal(last_episode_start[places], endings(seed)[1])
+        assert (places == memory.newest) == (seed == added - 1)
     assert sorted(found) == list(range(added))[-3:]
+
+
+def test_what_is_kept_is_a_copy() -> None:
+    memory, experiences = filled(small_policy(), 2, range(1))
+    before = copy.deepcopy(experiences[0])
+    experiences[0].rollout.reward.zero_()
+    experiences[0].start_state.actor[0].zero_()
+    experiences[0].next_observation.zero_()
+    assert same(memory.experience, before)
 
 
 @pytest.mark.parametrize("critic", CRITICS)
 @torch.no_grad()
-def test_weights_are_the_proximal_over_the_behaviour_probability(critic: CriticKind) -> None:
-    replay, rollouts = filled(small_policy(critic), 3, range(5))
+def test_the_proximal_policy_judges_all_actions_but_its_own(critic: CriticKind) -> None:
+    memory, experiences = filled(small_policy(critic), 3, range(5))
     proximal_policy = small_policy(critic, seed=1)
-    weight = replay.judge(proximal_policy, replay.batch.fields["episode_start"])
-    fields = replay.batch.fields
-    for slot, seed in enumerate((3, 4, 2)):
-        places, rollout = slice(slot * N, (slot + 1) * N), rollouts[seed]
-        behaviour = rollout.fields["log_prob"]
-        proximal = behaviour if seed == 4 else step_along(proximal_policy, rollout)[0]
-        assert torch.equal(fields["log_prob"][:, places], behaviour)
-        torch.testing.assert_close(fields["proximal_log_prob"][:, places], proximal)
-        torch.testing.assert_close(weight[:, places], (proximal - behaviour).exp())
-        assert bool((weight[:, places] == 1.0).all()) == (seed == 4)
+    result = proximal_log_prob(proximal_policy, memory, memory.experience)
+    for index, seed in enumerate((3, 4, 2)):
+        places, behaviour = memory.places(index), experiences[seed].rollout.log_prob
+        assert torch.equal(memory.experience.rollout.log_prob[:, places], behaviour)
+        expected = behaviour if seed == 4 else step_along(proximal_policy, experiences[seed])[0]
+        torch.testing.assert_close(result[:, places], expected)
+        assert torch.equal(result[:, places], behaviour) == (seed == 4)
 
 
 def test_loss_of_old_actions_by_hand() -> None:
@@ -96,9 +99,8 @@ def test_loss_of_old_actions_by_hand() -> None:
     log_prob = (behaviour + ratio.log()).requires_grad_()
     zero = torch.zeros(1, 5)
     config = PPOConfig(clip_range=0.2, ent_coef=0.0, vf_coef=0.0)
-    loss, scalars = ppo_loss(
-        Evaluation(log_prob, zero, zero), behaviour, zero, advantage, zero, config, behaviour + weight.log()
-    )
+    actions, minibatch = EvaluatedActions(log_prob, zero, zero), make_minibatch(behaviour, zero, zero)
+    loss, scalars = replayed_loss(actions, minibatch, advantage, behaviour + weight.log(), config)
     assert loss.item() == pytest.approx(-(2.2 - 2.3 - 0.3 + 3.0 * 0.4 + 1.1) / 5, rel=1e-5)
     assert scalars["clip_fraction"].item() == pytest.approx(3 / 5)
     moves = [(w, r / w) for w, r in zip(weight[0].tolist(), ratio[0].tolist(), strict=True)]
@@ -115,7 +117,8 @@ def test_nothing_is_clipped_where_the_update_starts() -> None:
     log_prob = proximal.clone().requires_grad_()
     zero = torch.zeros(T, N)
     config = PPOConfig(clip_range=1e-6, ent_coef=0.0, vf_coef=0.0)
-    loss, scalars = ppo_loss(Evaluation(log_prob, zero, zero), behaviour, zero, advantage, zero, config, proximal)
+    actions, minibatch = EvaluatedActions(log_prob, zero, zero), make_minibatch(behaviour, zero, zero)
+    loss, scalars = replayed_loss(actions, minibatch, advantage, proximal, config)
     assert scalars["clip_fraction"].item() == 0.0
     assert scalars["approx_kl"].item() == 0.0
     loss.backward()
@@ -123,172 +126,166 @@ def test_nothing_is_clipped_where_the_update_starts() -> None:
     torch.testing.assert_close(log_prob.grad, -advantage * (proximal - behaviour).exp() / (T * N))
 
 
+def test_loss_of_the_newest_actions_is_that_of_plain_ppo() -> None:
+    generator = torch.Generator().manual_seed(0)
+    behaviour, move, entropy, value, old_value, returns, advantage = torch.randn(7, T, N, generator=generator)
+    config = PPOConfig(clip_range_vf=0.3)
+    actions = EvaluatedActions(behaviour + 0.3 * move, entropy, value)
+    minibatch = make_minibatch(behaviour, old_value, returns)
+    loss, scalars = replayed_loss(actions, minibatch, advantage, behaviour, config)
+    expected, expected_scalars = ppo_loss(actions, minibatch, advantage, config)
+    assert torch.equal(loss, expected)
+    assert all(torch.equal(scalars[name], wanted) for name, wanted in expected_scalars.items())
+
+
 def test_advantage_and_target_are_those_of_v_trace() -> None:
     """Against the sums of Espeholt et al. 2018 (equation 1 and remark 2), one environment and step after the other."""
-    gamma, gae_lambda = 0.9, 0.8
+    config = PPOConfig(gamma=0.9, gae_lambda=0.8)
     generator = torch.Generator().manual_seed(0)
     reward, value, next_value, log_weight = torch.randn(4, T, N, generator=generator)
-    done = torch.rand(T, N, generator=generator) < 0.2
-    trace = log_weight.exp().clamp(max=1.0)
+    rollout = Rollout.zeros(T, N, 1, 1, CPU)
+    rollout.reward.copy_(reward)
+    rollout.terminated.copy_(torch.rand(T, N, generator=generator) < 0.2)
+    done, weight = rollout.done, log_weight.exp()
+    trace = weight.clamp(max=1.0)
     assert 0 < int((trace == 1.0).sum()) < T * N
-    advantage = generalized_advantage(reward, value, next_value, done, gamma, gae_lambda, trace)
-    target = value + trace * advantage
+    advantage, target = v_trace(rollout, value, next_value, weight, config)
 
-    delta = reward + gamma * next_value - value
+    delta = reward + config.gamma * next_value - value
     for n in range(N):
         for t in range(T):
             of_action, of_state = 0.0, 0.0
             for j in range(t, T):
                 if bool(done[t:j, n].any()):
                     break
-                discount = (gamma * gae_lambda) ** (j - t) * delta[j, n].item()
+                discount = (config.gamma * config.gae_lambda) ** (j - t) * delta[j, n].item()
                 of_action += discount * trace[t + 1 : j + 1, n].prod().item()
                 of_state += discount * trace[t : j + 1, n].prod().item()
             assert advantage[t, n].item() == pytest.approx(of_action, rel=1e-5, abs=1e-6)
             assert target[t, n].item() == pytest.approx(value[t, n].item() + of_state, rel=1e-5, abs=1e-6)
-    on_policy = generalized_advantage(reward, value, next_value, done, gamma, gae_lambda)
-    ones = generalized_advantage(reward, value, next_value, done, gamma, gae_lambda, torch.ones(T, N))
+    on_policy = generalized_advantage(reward, value, next_value, done, config.gamma, config.gae_lambda)
+    ones, _ = v_trace(rollout, value, next_value, torch.ones(T, N), config)
     assert torch.equal(on_policy, ones)
     assert not torch.equal(on_policy, advantage)
 
 
 @pytest.mark.parametrize(("added", "divisor"), [(1, 1.0), (2, 1.5), (3, 2.0), (4, 2.5), (9, 2.5)])
 def test_clip_range_shrinks_with_the_mean_age_and_minibatches_keep_their_size(added: int, divisor: float) -> None:
-    replay, _ = filled(small_policy(), 4, range(added))
-    config = replay.update_config(CONFIG)
+    ppo = make_ppo(ReplayPPO, small_policy(), replace(CONFIG, replay=4))
+    assert ppo.update_config == ppo.config
+    ppo.memory, _ = filled(small_policy(), 4, range(added))
+    config = ppo.update_config
     assert config.clip_range == pytest.approx(CONFIG.clip_range / divisor)
-    assert config.minibatch_envs(replay.batch.num_envs) == CONFIG.minibatch_envs(N) == 2
-    assert replace(config, clip_range=CONFIG.clip_range, batch_size=None) == CONFIG
+    assert config.minibatch_envs(ppo.memory.count * N) == CONFIG.minibatch_envs(N) == 2
+    assert replace(config, clip_range=CONFIG.clip_range, batch_size=None) == ppo.config
 
 
-def test_several_rollouts_cost_as_many_steps_as_one_and_are_used_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_rollouts_cost_as_many_steps_as_one_and_are_used_equally() -> None:
     policy = small_policy()
-    replay, _ = filled(policy, 3, range(3))
-    batch = replay.batch
-    with torch.no_grad():
-        replay.judge(policy, batch.fields["episode_start"])
-    seen = record_evaluated(policy, monkeypatch)
-    optimizer = FlatAdam(policy.parameters(), 1e-3)
-    update(
-        policy,
-        optimizer,
-        batch,
-        batch.fields["episode_start"],
-        replay.update_config(CONFIG),
-        torch.Generator().manual_seed(0),
-        Precision("fp32", "cpu"),
-        Processes(),
-        minibatches_per_epoch=4,
-    )
+    ppo = make_ppo(RecordingReplayPPO, policy, replace(CONFIG, replay=3, learning_rate=1e-3))
+    for seed in range(3):
+        held, _ = ppo.prepare(random_experience(policy, T, N, seed=seed))
+    ppo.update(held)
     # Three epochs of as many minibatches as one rollout makes: once through all three rollouts.
+    seen = [minibatch.observation for minibatch in ppo.minibatches]
     assert [tuple(one.shape) for one in seen] == [(T, 2, 3)] * 12
     walked = torch.cat(seen, dim=1).transpose(0, 1).flatten(1).tolist()
-    assert sorted(walked) == sorted(batch.fields["observation"].transpose(0, 1).flatten(1).tolist())
+    assert sorted(walked) == sorted(held.rollout.observation.transpose(0, 1).flatten(1).tolist())
 
 
 def test_an_update_on_one_rollout_is_plain_ppo_bit_for_bit() -> None:
-    rollout = random_rollout(small_policy(), T, N)
-    starts, precision, alone = rollout.fields["episode_start"], Precision("fp32", "cpu"), Processes()
-    expected = small_policy()
+    """Written down once more, without epochs that end early, several processes and the like."""
+    experience = random_experience(small_policy(), T, N)
+    alone, expected = Processes(), small_policy()
     optimizer, generator = FlatAdam(expected.parameters(), 1e-2), torch.Generator().manual_seed(0)
     for _ in range(CONFIG.n_epochs):
         for environments in torch.randperm(N, generator=generator).split(2):
-            (advantage,) = normalize([rollout.fields["advantage"][:, environments]], alone)
+            part = experience.minibatch(environments)
+            (advantage,) = normalize([experience.rollout.advantage[:, environments]], alone)
+            actions = expected.evaluate_actions(part.observation, part.start_state, part.starts, part.action)
             optimizer.zero_grad()
-            loss, _ = _minibatch_loss(expected, rollout, environments, advantage, starts, CONFIG, precision)
-            loss.backward()
+            ppo_loss(actions, part, advantage, CONFIG)[0].backward()
             apply_gradients(optimizer, CONFIG.max_grad_norm, alone)
 
     policy = small_policy()
-    optimizer, generator = FlatAdam(policy.parameters(), 1e-2), torch.Generator().manual_seed(0)
-    update(policy, optimizer, rollout, starts, CONFIG, generator, precision, alone, minibatches_per_epoch=4)
+    make_ppo(PPO, policy, CONFIG).update(experience)
     for got, wanted in zip(policy.parameters(), expected.parameters(), strict=True):
         assert torch.equal(got, wanted)
-    assert "proximal_log_prob" not in rollout.fields
 
 
 def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None:
     """Every rollout held has its own policy's log-probabilities and state, and the current critic's values."""
-    trainer = make_trainer(TrackingEnv(16), tmp_path, 10_000, ppo=replace(PPO, replay=2))
-    trainer.collector.observation = trainer.env.reset()
-    assert trainer.replay is not None
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 10_000, ppo=replace(HYPERPARAMETERS, replay=2))
+    ppo = trainer.algorithm
+    assert isinstance(ppo, ReplayPPO)
     policies: list[RecurrentActorCritic] = []
     for iteration in range(4):
         policies.append(copy.deepcopy(trainer.policy))
         trainer.collector.collect(lambda: False)
-        alone = copy.copy(trainer.collector.rollout)
+        alone = trainer.collector.experience
         scalars = trainer.improve()
         assert scalars["skipped_updates"].item() == 0.0
-        assert trainer.update_config.clip_range == pytest.approx(0.2 if iteration == 0 else 0.2 / 1.5)
+        assert ppo.update_config.clip_range == pytest.approx(0.2 if iteration == 0 else 0.2 / 1.5)
+        assert ppo.memory is not None
         with torch.no_grad():
-            assert trainer.replay.count == min(iteration + 1, 2)
-            fields = trainer.replay.batch.fields
-            values = step_along(policies[-1], trainer.replay.batch)[1]
-            torch.testing.assert_close(fields["value"], values, rtol=1e-4, atol=1e-5)
-            trace = (fields["proximal_log_prob"] - fields["log_prob"]).exp().clamp(max=1.0)
-            torch.testing.assert_close(fields["return"] - fields["value"], trace * fields["advantage"])
-            _, _, state = critic_pass(
-                policies[-1],
-                alone,
-                alone.fields["truncated"],
-                trainer.collector.observation,
-                trainer.collector.episode_start,
-            )
-            for got, wanted in zip(trainer.collector.rollout.start_state.critic, state, strict=True):
+            assert ppo.memory.count == min(iteration + 1, 2)
+            held = ppo.memory.experience
+            rollout = held.rollout
+            proximal, values = step_along(policies[-1], held)
+            torch.testing.assert_close(rollout.value, values, rtol=1e-4, atol=1e-5)
+            trace = (ppo.proximal - rollout.log_prob).exp().clamp(max=1.0)
+            torch.testing.assert_close(rollout.returns - rollout.value, trace * rollout.advantage)
+            _, _, state = critic_pass(policies[-1], alone)
+            for got, wanted in zip(trainer.collector.start_state.critic, state, strict=True):
                 torch.testing.assert_close(got, wanted)
-            for slot, age in ((iteration % 2, 0), ((iteration + 1) % 2, 1))[: trainer.replay.count]:
-                behaviour = step_along(policies[-1 - age], trainer.replay.batch)[0]
-                proximal = step_along(policies[-1], trainer.replay.batch)[0]
-                places = slice(slot * 16, (slot + 1) * 16)
-                torch.testing.assert_close(fields["log_prob"][:, places], behaviour[:, places], rtol=1e-4, atol=1e-5)
-                torch.testing.assert_close(
-                    fields["proximal_log_prob"][:, places], proximal[:, places], rtol=1e-4, atol=1e-5
-                )
-                assert (age == 0) == torch.equal(fields["log_prob"][:, places], fields["proximal_log_prob"][:, places])
+            for index, age in ((iteration % 2, 0), ((iteration + 1) % 2, 1))[: ppo.memory.count]:
+                places = ppo.memory.places(index)
+                behaviour = step_along(policies[-1 - age], held)[0]
+                torch.testing.assert_close(rollout.log_prob[:, places], behaviour[:, places], rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(ppo.proximal[:, places], proximal[:, places], rtol=1e-4, atol=1e-5)
+                assert (age == 0) == torch.equal(rollout.log_prob[:, places], ppo.proximal[:, places])
 
 
-def test_training_updates_on_all_rollouts_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, int, float]] = []
-
-    def spy(
-        policy: RecurrentActorCritic,
-        optimizer: FlatAdam,
-        rollout: Rollout,
-        starts: Tensor,
-        config: PPOConfig,
-        *rest: Any,  # noqa: ANN401
-    ) -> dict[str, Tensor]:
-        calls.append((rollout.num_envs, config.minibatch_envs(rollout.num_envs), config.clip_range))
-        return {}
-
-    monkeypatch.setattr(ppo.trainer, "update", lambda *arguments, **named: spy(*arguments))
-    make_trainer(TrackingEnv(16), tmp_path, 4 * 128, ppo=replace(PPO, replay=3)).train()
+def test_training_updates_on_all_rollouts_held(tmp_path: Path) -> None:
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 4 * 128, ppo=replace(HYPERPARAMETERS, replay=3))
+    assert isinstance(trainer.algorithm, ReplayPPO)
+    plain = trainer.algorithm
+    recording = RecordingReplayPPO(
+        plain.policy, plain.optimizer, plain.config, plain.generator, plain.precision, plain.processes
+    )
+    trainer.algorithm = recording
+    trainer.train()
+    calls = [(count, config.minibatch_envs(count), config.clip_range) for count, config in recording.updates]
     assert calls == [(16, 4, 0.2), (32, 4, 0.2 / 1.5), (48, 4, 0.1), (48, 4, 0.1)]
 
 
 def test_the_first_update_is_that_of_plain_ppo(tmp_path: Path) -> None:
-    trainers = [make_trainer(TrackingEnv(16), tmp_path, 128, ppo=replace(PPO, replay=rollouts)) for rollouts in (1, 3)]
+    trainers = [
+        make_trainer(TrackingEnv(16), tmp_path, 128, ppo=replace(HYPERPARAMETERS, replay=rollouts))
+        for rollouts in (1, 3)
+    ]
     for trainer in trainers:
         trainer.train()
     plain, replayed = trainers
-    assert plain.replay is None
+    assert type(plain.algorithm) is PPO
     for got, wanted in zip(replayed.policy.parameters(), plain.policy.parameters(), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
-    states: list[RecurrentState] = [trainer.collector.rollout.start_state for trainer in trainers]
+    states: list[RecurrentState] = [trainer.collector.start_state for trainer in trainers]
     for one, other in zip(*states, strict=True):
         assert all(torch.equal(got, wanted) for got, wanted in zip(one, other, strict=True))
 
 
 def test_a_resumed_run_starts_without_rollouts(tmp_path: Path) -> None:
-    config = replace(PPO, replay=2)
+    config = replace(HYPERPARAMETERS, replay=2)
     trainer = make_trainer(TrackingEnv(16), tmp_path, 512, ppo=config)
     trainer.train()
-    assert trainer.replay is not None
-    assert trainer.replay.count == 2
+    assert isinstance(trainer.algorithm, ReplayPPO)
+    assert trainer.algorithm.memory is not None
+    assert trainer.algorithm.memory.count == 2
     again = make_trainer(TrackingEnv(16), tmp_path, 1024, ppo=config)
     assert again.restore(read_zip(tmp_path / "model_final.zip"))
-    assert again.replay is not None
-    assert again.replay.count == 0
+    assert isinstance(again.algorithm, ReplayPPO)
+    assert again.algorithm.memory is None
     again.train()
     assert again.num_timesteps == 1024
 

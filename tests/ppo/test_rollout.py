@@ -1,12 +1,14 @@
 """Values, bootstraps and advantages of a rollout, against numbers and walks made by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from ppo.policy import RecurrentActorCritic, RecurrentState
-from ppo.rollout import Rollout, critic_pass, generalized_advantage
-from tests.ppo.rollouts import CPU, CRITICS, CriticKind, random_rollout, small_policy
+from ppo.rollout import Experience, Rollout, critic_pass, generalized_advantage
+from tests.ppo.rollouts import CPU, CRITICS, CriticKind, random_experience, small_policy
 
 
 def test_advantage_of_a_fall_a_time_out_and_a_running_episode() -> None:
@@ -30,10 +32,12 @@ def test_without_discount_the_advantage_is_the_rest_of_the_episode() -> None:
     assert torch.equal(generalized_advantage(reward, zero, zero, done, 1.0, 0.0), reward)
 
 
-def value_of_history(policy: RecurrentActorCritic, rollout: Rollout, t: int, n: int, after: Tensor | None) -> Tensor:
+def value_of_history(
+    policy: RecurrentActorCritic, experience: Experience, t: int, n: int, after: Tensor | None
+) -> Tensor:
     """Value of what environment `n` has seen from its episode's beginning to step `t`, and of `after` if given."""
-    starts = [s for s in range(t + 1) if rollout.fields["episode_start"][s, n]]
-    history = list(rollout.fields["observation"][(starts or [0])[-1] : t + 1, n])
+    starts = [s for s in range(t + 1) if experience.rollout.episode_start[s, n]]
+    history = list(experience.rollout.observation[(starts or [0])[-1] : t + 1, n])
     seen = torch.stack([*history, after] if after is not None else history)
     sequence = policy.features_extractor(seen).unsqueeze(1)
     if policy.config.critic == "linear":
@@ -42,7 +46,7 @@ def value_of_history(policy: RecurrentActorCritic, rollout: Rollout, t: int, n: 
     else:
         shared = policy.config.critic == "shared"
         lstm = policy.lstm_actor if shared else policy.lstm_critic
-        hidden, cell = rollout.start_state.actor if shared else rollout.start_state.critic
+        hidden, cell = experience.start_state.actor if shared else experience.start_state.critic
         assert lstm is not None
         continued = None if starts else (hidden[:, n : n + 1], cell[:, n : n + 1])
         latent = lstm(sequence, continued)[0][-1, 0]
@@ -50,19 +54,19 @@ def value_of_history(policy: RecurrentActorCritic, rollout: Rollout, t: int, n: 
     return value
 
 
-def scripted_rollout(policy: RecurrentActorCritic) -> Rollout:
+def scripted_experience(policy: RecurrentActorCritic) -> Experience:
     """7 steps of 5 environments: two time-outs and a fall in one episode chain, endings at the last step, none."""
-    rollout = random_rollout(policy, 7, 5)
-    fields = rollout.fields
-    for name in ("terminated", "truncated", "episode_start"):
-        fields[name].zero_()
+    experience = random_experience(policy, 7, 5)
+    rollout = experience.rollout
+    for flags in (rollout.terminated, rollout.truncated, rollout.episode_start):
+        flags.zero_()
     for t, n in ((1, 0), (4, 0), (1, 1), (2, 1), (6, 2)):
-        fields["truncated"][t, n] = True
+        rollout.truncated[t, n] = True
     for t, n in ((5, 1), (6, 3), (0, 3)):
-        fields["terminated"][t, n] = True
-    fields["episode_start"][0, 2] = True
-    fields["episode_start"][1:] = (fields["terminated"] | fields["truncated"])[:-1]
-    return rollout
+        rollout.terminated[t, n] = True
+    rollout.episode_start[0, 2] = True
+    rollout.episode_start[1:] = rollout.done[:-1]
+    return replace(experience, next_episode_start=rollout.done[-1])
 
 
 @pytest.mark.parametrize(("layers", "features"), [(1, ()), (2, ()), (1, (9, 5))])
@@ -72,25 +76,23 @@ def test_critic_pass_equals_the_value_of_each_history(
     critic: CriticKind, layers: int, features: tuple[int, ...]
 ) -> None:
     policy = small_policy(critic, layers=layers, features=features)
-    rollout = scripted_rollout(policy)
-    fields = rollout.fields
-    last_observation = torch.randn(5, 3, generator=torch.Generator().manual_seed(9))
-    last_start = fields["terminated"][-1] | fields["truncated"][-1]
-    values, next_values, _ = critic_pass(policy, rollout, fields["truncated"], last_observation, last_start)
+    experience = scripted_experience(policy)
+    rollout = experience.rollout
+    values, next_values, _ = critic_pass(policy, experience)
 
     expected, expected_next = torch.zeros(7, 5), torch.zeros(7, 5)
     for t in range(7):
         for n in range(5):
-            expected[t, n] = value_of_history(policy, rollout, t, n, None)
-            following = last_observation[n] if t == 6 else fields["observation"][t + 1, n]
-            if fields["truncated"][t, n]:
-                following = fields["final_observation"][t, n]
-            if not fields["terminated"][t, n]:
-                expected_next[t, n] = value_of_history(policy, rollout, t, n, following)
+            expected[t, n] = value_of_history(policy, experience, t, n, None)
+            following = experience.next_observation[n] if t == 6 else rollout.observation[t + 1, n]
+            if rollout.truncated[t, n]:
+                following = rollout.final_observation[t, n]
+            if not rollout.terminated[t, n]:
+                expected_next[t, n] = value_of_history(policy, experience, t, n, following)
     torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(next_values, expected_next, rtol=1e-5, atol=1e-6)
-    assert bool((next_values[fields["terminated"]] == 0.0).all())
-    assert bool((expected_next[~fields["terminated"]] != 0.0).all())
+    assert bool((next_values[rollout.terminated] == 0.0).all())
+    assert bool((expected_next[~rollout.terminated] != 0.0).all())
 
 
 @pytest.mark.parametrize("critic", CRITICS)
@@ -98,23 +100,21 @@ def test_critic_pass_equals_the_value_of_each_history(
 def test_critic_state_is_carried_into_the_next_rollout(critic: CriticKind) -> None:
     """One rollout of 7 steps and two of 4 and 3 give the same values and the same state at the end."""
     policy = small_policy(critic, layers=2)
-    whole = scripted_rollout(policy)
-    last_observation = torch.randn(5, 3, generator=torch.Generator().manual_seed(9))
-    last_start = whole.fields["terminated"][-1] | whole.fields["truncated"][-1]
-    values, next_values, state = critic_pass(policy, whole, whole.fields["truncated"], last_observation, last_start)
+    experience = scripted_experience(policy)
+    whole = experience.rollout
+    values, next_values, state = critic_pass(policy, experience)
 
     parts = []
-    actor, critic_state = whole.start_state
+    actor, critic_state = experience.start_state
     for begin, end in ((0, 4), (4, 7)):
-        part = Rollout(end - begin, 5, 3, 2, RecurrentState(actor, critic_state), CPU)
-        for name, field in part.fields.items():
-            field.copy_(whole.fields[name][begin:end])
-        following = last_observation if end == 7 else whole.fields["observation"][end]
-        start = last_start if end == 7 else whole.fields["episode_start"][end]
-        *both, critic_state = critic_pass(policy, part, part.fields["truncated"], following, start)
+        part = experience
+        if end < 7:
+            part = replace(part, next_observation=whole.observation[end], next_episode_start=whole.episode_start[end])
+        part = replace(part, rollout=whole[begin:end], start_state=RecurrentState(actor, critic_state))
+        *both, critic_state = critic_pass(policy, part)
         parts.append(both)
-        for t in range(part.length):
-            actor = policy.act(part.fields["observation"][t], actor, part.fields["episode_start"][t])[2]
+        for t in range(begin, end):
+            actor = policy.act(whole.observation[t], actor, whole.episode_start[t])[2]
     torch.testing.assert_close(torch.cat([part[0] for part in parts]), values)
     torch.testing.assert_close(torch.cat([part[1] for part in parts]), next_values)
     for got, expected in zip(critic_state, state, strict=True):
@@ -126,46 +126,62 @@ def test_critic_state_is_carried_into_the_next_rollout(critic: CriticKind) -> No
 def test_time_out_is_bootstrapped_and_a_fall_is_not() -> None:
     """An episode that times out loses nothing against one that goes on: its advantage ends with the same next value."""
     policy = small_policy()
-    rollout = random_rollout(policy, 1, 3)
-    fields = rollout.fields
-    for name in ("observation", "final_observation", "reward"):
-        fields[name][:, 1:] = fields[name][:, :1]
-    rollout.start_state = RecurrentState(
-        *((h[:, :1].expand(-1, 3, -1), c[:, :1].expand(-1, 3, -1)) for h, c in rollout.start_state)
+    experience = random_experience(policy, 1, 3)
+    rollout = experience.rollout
+    for field in (rollout.observation, rollout.final_observation, rollout.reward):
+        field[:, 1:] = field[:, :1]
+    start_state = RecurrentState(
+        *((h[:, :1].expand(-1, 3, -1), c[:, :1].expand(-1, 3, -1)) for h, c in experience.start_state)
     )
-    fields["episode_start"].zero_()
-    fields["terminated"][0] = torch.tensor([False, False, True])
-    fields["truncated"][0] = torch.tensor([False, True, False])
-    last_observation = fields["final_observation"][0].clone()
+    rollout.episode_start.zero_()
+    rollout.terminated[0] = torch.tensor([False, False, True])
+    rollout.truncated[0] = torch.tensor([False, True, False])
+    last_observation = rollout.final_observation[0].clone()
     last_observation[1:] = 100.0
     done = torch.tensor([False, True, True])
-    values, next_values, _ = critic_pass(policy, rollout, fields["truncated"], last_observation, done)
+    values, next_values, _ = critic_pass(policy, Experience(rollout, start_state, last_observation, done))
     torch.testing.assert_close(next_values[0, 1], next_values[0, 0])
-    advantage = generalized_advantage(fields["reward"], values, next_values, done.unsqueeze(0), 0.9, 0.95)
+    advantage = generalized_advantage(rollout.reward, values, next_values, rollout.done, 0.9, 0.95)
     torch.testing.assert_close(advantage[0, 1], advantage[0, 0])
-    torch.testing.assert_close(advantage[0, 2], fields["reward"][0, 2] - values[0, 2])
+    torch.testing.assert_close(advantage[0, 2], rollout.reward[0, 2] - values[0, 2])
 
 
 def test_memory_is_what_the_fields_need() -> None:
-    policy = small_policy(layers=2)
     t, n, d, a, h, layers = 6, 5, 3, 2, 8, 2
-    rollout = Rollout(t, n, d, a, policy.initial_state(n), CPU)
-    floats = 2 * d + a + len(("log_prob", "reward", "value", "advantage", "return"))
-    flags = len(("episode_start", "terminated", "truncated"))
-    assert sum(field.untyped_storage().nbytes() for field in rollout.fields.values()) == t * n * (4 * floats + flags)
-    state = [tensor for pair in rollout.start_state for tensor in pair]
+    state = [tensor for pair in small_policy(layers=layers).initial_state(n) for tensor in pair]
     assert sum(tensor.untyped_storage().nbytes() for tensor in state) == 4 * (4 * layers * n * h)
-    for name, field in rollout.fields.items():
-        assert rollout.data[name].data_ptr() == field.data_ptr()
-    assert sorted(rollout.data.keys()) == sorted(rollout.fields)
+    rollout = Rollout.zeros(t, n, d, a, CPU)
+    floats = 2 * d + a + len(("log_prob", "reward", "value", "advantage", "returns"))
+    flags = len(("episode_start", "terminated", "truncated"))
+    assert rollout.batch_size == (t, n)
+    fields = dict(rollout.items())
+    assert sum(field.untyped_storage().nbytes() for field in fields.values()) == t * n * (4 * floats + flags)
+    for name, field in fields.items():
+        assert getattr(rollout, name).data_ptr() == field.data_ptr()
+        assert field.shape[:2] == (t, n)
 
 
-def test_store_copies_one_step() -> None:
-    rollout = Rollout(3, 2, 3, 2, small_policy().initial_state(2), CPU)
-    reward, truncated = torch.tensor([1.0, 2.0]), torch.tensor([True, False])
-    rollout.store(1, reward=reward, truncated=truncated, episode_start=~truncated)
-    reward.zero_()
-    assert rollout.fields["reward"].tolist() == [[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]
-    episode_start, on_host = rollout.flags_on_host()
-    assert on_host.tolist() == [[False, False], [True, False], [False, False]]
-    assert episode_start.tolist() == [[False, False], [False, True], [False, False]]
+def test_flags_come_to_the_host_together_and_once() -> None:
+    experience = random_experience(small_policy(), 6, 4)
+    rollout = experience.rollout
+    assert torch.equal(experience.truncated_on_host, rollout.truncated)
+    assert torch.equal(experience.starts.on_host, rollout.episode_start)
+    assert experience.starts.on_device.data_ptr() == rollout.episode_start.data_ptr()
+    storages = (experience.truncated_on_host.untyped_storage(), experience.starts.on_host.untyped_storage())
+    assert storages[0].data_ptr() == storages[1].data_ptr()
+    assert experience.starts is experience.starts
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_a_minibatch_is_whole_environments(critic: CriticKind) -> None:
+    experience = random_experience(small_policy(critic, layers=2), 6, 5)
+    chosen = torch.tensor([3, 0, 4])
+    minibatch = experience.minibatch(chosen)
+    expected = experience.rollout[:, chosen]
+    assert torch.equal(minibatch.environments, chosen)
+    for name in ("observation", "action", "log_prob", "value", "returns"):
+        assert torch.equal(getattr(minibatch, name), getattr(expected, name)), name
+    for starts in (minibatch.starts.on_host, minibatch.starts.on_device):
+        assert torch.equal(starts, expected.episode_start)
+    for got, whole in zip(minibatch.start_state, experience.start_state, strict=True):
+        assert all(torch.equal(part, tensor[:, chosen]) for part, tensor in zip(got, whole, strict=True))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.recall_env import RecallEnv
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
@@ -25,7 +26,7 @@ from ppo.report.logging import MetricsLogger
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer, TrainingFailedError
 from ppo.update import PPOConfig
-from tests.ppo.environments import RecallEnv, TrackingEnv
+from tests.ppo.environments import TrackingEnv
 
 PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)
 QUICK = replace(PPO, n_minibatches=1, n_epochs=6, learning_rate=1e-2)
@@ -202,7 +203,7 @@ def test_robots_that_cannot_be_restored_start_anew_and_the_rest_goes_on(lost: st
     assert resumed.num_timesteps == 1024
     for trainer in (fresh, resumed):
         trainer.collector.collect(lambda: False)
-    first, second = (trainer.collector.rollout.fields["observation"][0] for trainer in (fresh, resumed))
+    first, second = (trainer.collector.rollout.observation[0] for trainer in (fresh, resumed))
     assert torch.equal(first, second)
 
 

@@ -9,45 +9,28 @@ import torch
 from torch import Tensor
 
 from ppo.optimizer import FlatAdam
-from ppo.policy import Evaluation, RecurrentActorCritic
+from ppo.policy import EvaluatedActions, RecurrentActorCritic
 from ppo.processes import Processes
-from ppo.rollout import Rollout
+from ppo.rollout import Experience
 from ppo.runtime import Precision, cpu_has_bf16
-from ppo.update import (
-    PPOConfig,
-    _draw_minibatches,
-    apply_gradients,
-    explained_variance,
-    normalize,
-    ppo_loss,
-    update,
-)
-from tests.ppo.rollouts import random_rollout, record_evaluated, small_policy
+from ppo.update import PPO, PPOConfig, apply_gradients, explained_variance, normalize, ppo_loss
+from tests.ppo.rollouts import make_minibatch, make_ppo, random_experience, small_policy
+from tests.ppo.spies import RecordingPPO
 
 ALONE = Processes()
-FP32 = Precision("fp32", "cpu")
 T, N = 5, 8
 CONFIG = PPOConfig(n_steps=T, n_minibatches=4, n_epochs=3, learning_rate=1e-2)
 
 
 def run_update(
     policy: RecurrentActorCritic,
-    rollout: Rollout,
+    experience: Experience,
     config: PPOConfig = CONFIG,
     optimizer: FlatAdam | None = None,
     interruptions: list[bool] | None = None,
 ) -> dict[str, Tensor]:
-    return update(
-        policy,
-        optimizer or FlatAdam(policy.parameters(), config.learning_rate),
-        rollout,
-        rollout.fields["episode_start"],
-        config,
-        torch.Generator().manual_seed(0),
-        FP32,
-        ALONE,
-        interrupted=(lambda: False) if interruptions is None else lambda: interruptions.pop(0),
-    )
+    interrupted = (lambda: False) if interruptions is None else lambda: interruptions.pop(0)
+    return make_ppo(PPO, policy, config, optimizer).update(experience, interrupted)
 
 
 def weights(policy: RecurrentActorCritic) -> list[Tensor]:
@@ -68,9 +51,8 @@ def test_loss_of_four_samples_by_hand() -> None:
     entropy = torch.tensor([[0.5, 0.5, 0.5, 0.7]], requires_grad=True)
     target = torch.tensor([[2.0, 2.0, 1.0, 4.5]])
     config = PPOConfig(clip_range=0.2, ent_coef=0.1, vf_coef=0.5)
-    loss, scalars = ppo_loss(
-        Evaluation(log_prob, entropy, value), old_log_prob, torch.zeros(1, 4), advantage, target, config
-    )
+    minibatch = make_minibatch(old_log_prob, torch.zeros(1, 4), target)
+    loss, scalars = ppo_loss(EvaluatedActions(log_prob, entropy, value), minibatch, advantage, config)
     policy_loss = -(1.2 * 1.0 + 0.8 * -1.0 + 1.1 * 2.0 + 1.5 * -1.0) / 4
     value_loss = (1.0 + 0.0 + 4.0 + 0.25) / 4
     entropy_loss = -(0.5 + 0.5 + 0.5 + 0.7) / 4
@@ -105,9 +87,8 @@ def test_value_clipping_by_hand() -> None:
     target = torch.tensor([[2.0, 2.0, 6.0]])
     same_ratio = torch.zeros(1, 3)
     config = PPOConfig(clip_range_vf=0.2, ent_coef=0.0, vf_coef=1.0)
-    loss, scalars = ppo_loss(
-        Evaluation(same_ratio, same_ratio, value), same_ratio, old_value, torch.zeros(1, 3), target, config
-    )
+    minibatch = make_minibatch(same_ratio, old_value, target)
+    loss, scalars = ppo_loss(EvaluatedActions(same_ratio, same_ratio, value), minibatch, torch.zeros(1, 3), config)
     assert scalars["value_loss"].item() == pytest.approx(((2.0 - 1.2) ** 2 + (2.0 - 2.8) ** 2 + 0.9**2) / 3)
     loss.backward()
     assert value.grad is not None
@@ -129,26 +110,27 @@ def test_a_single_advantage_or_equal_ones_are_finite() -> None:
 
 
 def test_minibatches_are_whole_environments_each_once_per_epoch_and_redrawn() -> None:
-    generator = torch.Generator().manual_seed(1)
     config = PPOConfig(n_steps=T, batch_size=3 * T)
-    epochs = [[batch.tolist() for batch in _draw_minibatches(12, config, generator)] for _ in range(3)]
+    stream = make_ppo(PPO, small_policy(), config).epochs(12)
+    epochs = [[batch.tolist() for batch in next(stream)] for _ in range(3)]
     for epoch in epochs:
         assert [len(batch) for batch in epoch] == [3, 3, 3, 3]
         assert sorted(sum(epoch, [])) == list(range(12))  # noqa: RUF017
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-    again = [batch.tolist() for batch in _draw_minibatches(12, config, torch.Generator().manual_seed(1))]
+    again = [batch.tolist() for batch in next(make_ppo(PPO, small_policy(), config).epochs(12))]
     assert again == epochs[0]
 
 
-def test_update_walks_over_every_environment_in_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_update_walks_over_every_environment_in_every_epoch() -> None:
     policy = small_policy()
-    rollout = random_rollout(policy, T, N)
-    seen = record_evaluated(policy, monkeypatch)
-    run_update(policy, rollout)
+    experience = random_experience(policy, T, N)
+    recording = make_ppo(RecordingPPO, policy, CONFIG)
+    recording.update(experience)
+    seen = [minibatch.observation for minibatch in recording.minibatches]
     assert [tuple(batch.shape) for batch in seen] == [(T, N // 4, 3)] * 12
     for epoch in (seen[:4], seen[4:8], seen[8:]):
         walked = torch.cat(epoch, dim=1).transpose(0, 1)
-        stored = rollout.fields["observation"].transpose(0, 1)
+        stored = experience.rollout.observation.transpose(0, 1)
         assert sorted(walked.flatten(1).tolist()) == sorted(stored.flatten(1).tolist())
 
 
@@ -197,7 +179,7 @@ def test_gradient_that_is_not_finite_leaves_weights_and_adam_untouched(bad: floa
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), 1e-2)
     if warm:
-        run_update(policy, random_rollout(policy, T, N), optimizer=optimizer)
+        run_update(policy, random_experience(policy, T, N), optimizer=optimizer)
     before, adam = weights(policy), copy.deepcopy(optimizer.state_dict()["state"])
     for parameter in policy.parameters():
         assert parameter.grad is not None
@@ -224,11 +206,11 @@ def test_gradient_that_is_not_finite_leaves_weights_and_adam_untouched(bad: floa
 
 def test_bad_sample_skips_its_minibatches_only_and_is_counted() -> None:
     policy = small_policy()
-    rollout = random_rollout(policy, T, N)
-    rollout.fields["return"][2, 3] = math.nan
+    experience = random_experience(policy, T, N)
+    experience.rollout.returns[2, 3] = math.nan
     optimizer = FlatAdam(policy.parameters(), 1e-2)
     before = weights(policy)
-    scalars = run_update(policy, rollout, optimizer=optimizer)
+    scalars = run_update(policy, experience, optimizer=optimizer)
     assert scalars["skipped_updates"].item() == 3.0
     assert all(bool(weight.isfinite().all()) for weight in weights(policy))
     assert not same(weights(policy), before)
@@ -258,35 +240,37 @@ def test_adam_step_by_hand() -> None:
 
 def test_target_kl_stops_before_the_step() -> None:
     policy = small_policy()
-    rollout = random_rollout(policy, T, N)
+    experience = random_experience(policy, T, N)
     before = weights(policy)
     optimizer = FlatAdam(policy.parameters(), 1e-2)
-    scalars = run_update(policy, rollout, replace(CONFIG, target_kl=1e-9), optimizer)
+    scalars = run_update(policy, experience, replace(CONFIG, target_kl=1e-9), optimizer)
     assert same(weights(policy), before)
     assert not optimizer.state_dict()["state"]
     assert scalars["approx_kl"].item() > 1.5e-9
     assert "grad_norm" not in scalars
 
-    scalars = run_update(policy, rollout, replace(CONFIG, target_kl=1e9), optimizer)
+    scalars = run_update(policy, experience, replace(CONFIG, target_kl=1e9), optimizer)
     assert all(float(state["step"]) == 12.0 for state in optimizer.state_dict()["state"].values())
     assert scalars["grad_norm"].item() > 0.0
 
 
 def test_target_kl_limit_is_one_and_a_half_times_the_target() -> None:
-    rollout = random_rollout(small_policy(), T, N)
+    experience = random_experience(small_policy(), T, N)
     one_batch = replace(CONFIG, n_minibatches=1, n_epochs=1)
-    kl = run_update(small_policy(), rollout, one_batch)["approx_kl"].item()
+    kl = run_update(small_policy(), experience, one_batch)["approx_kl"].item()
     for target, steps in ((kl / 1.49, 1), (kl / 1.51, 0)):
         policy = small_policy()
         optimizer = FlatAdam(policy.parameters(), 1e-2)
-        run_update(policy, rollout, replace(one_batch, target_kl=target), optimizer)
+        run_update(policy, experience, replace(one_batch, target_kl=target), optimizer)
         assert len(optimizer.state_dict()["state"]) == steps * len(list(policy.parameters()))
 
 
 def test_interruption_ends_the_update_between_minibatches() -> None:
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), 1e-2)
-    scalars = run_update(policy, random_rollout(policy, T, N), optimizer=optimizer, interruptions=[False] * 6 + [True])
+    scalars = run_update(
+        policy, random_experience(policy, T, N), optimizer=optimizer, interruptions=[False] * 6 + [True]
+    )
     assert all(float(state["step"]) == 6.0 for state in optimizer.state_dict()["state"].values())
     assert scalars["loss"].isfinite()
     assert scalars["approx_kl"].isfinite()
@@ -295,35 +279,29 @@ def test_interruption_ends_the_update_between_minibatches() -> None:
 def test_interruption_before_the_first_minibatch_reports_nothing() -> None:
     policy = small_policy()
     before = weights(policy)
-    assert run_update(policy, random_rollout(policy, T, N), interruptions=[True]) == {}
+    assert run_update(policy, random_experience(policy, T, N), interruptions=[True]) == {}
     assert same(weights(policy), before)
 
 
 def test_learning_lowers_the_loss_it_is_given() -> None:
     policy = small_policy()
-    rollout = random_rollout(policy, T, N)
+    experience = random_experience(policy, T, N)
     config = replace(CONFIG, n_minibatches=1, n_epochs=30)
-    first = run_update(small_policy(), rollout, replace(config, n_epochs=1))["loss"]
-    last = run_update(policy, rollout, config)["loss"]
+    first = run_update(small_policy(), experience, replace(config, n_epochs=1))["loss"]
+    last = run_update(policy, experience, config)["loss"]
     assert last.item() < 0.7 * first.item()
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16")
 def test_half_precision_learns_with_float_weights() -> None:
     policy = small_policy()
-    rollout = random_rollout(policy, T, N)
+    experience = random_experience(policy, T, N)
     before = weights(policy)
-    scalars = update(
-        policy,
-        FlatAdam(policy.parameters(), 1e-3),
-        rollout,
-        rollout.fields["episode_start"],
-        CONFIG,
-        torch.Generator().manual_seed(0),
-        Precision("bf16", "cpu"),
-        ALONE,
-    )
-    expected = run_update(small_policy(), rollout, replace(CONFIG, learning_rate=1e-3))
+    config = replace(CONFIG, learning_rate=1e-3)
+    ppo = make_ppo(PPO, policy, config)
+    ppo.precision = Precision("bf16", "cpu")
+    scalars = ppo.update(experience)
+    expected = run_update(small_policy(), experience, config)
     assert scalars["value_loss"].item() == pytest.approx(expected["value_loss"].item(), rel=0.02)
     assert scalars["skipped_updates"].item() == 0.0
     assert all(weight.dtype == torch.float32 for weight in weights(policy))

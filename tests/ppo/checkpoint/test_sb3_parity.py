@@ -7,7 +7,6 @@ warm: its first step from zero is about lr * sign(gradient), which would turn ro
 
 import copy
 import functools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,16 +19,14 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from torch import Tensor
 
-import ppo.update
 from ppo.checkpoint.parameters import without_aliases
 from ppo.optimizer import FlatAdam
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
-from ppo.processes import Processes
-from ppo.rollout import Rollout, critic_pass, generalized_advantage
-from ppo.runtime import Precision
-from ppo.update import PPOConfig, explained_variance, update
+from ppo.rollout import Experience, Rollout
+from ppo.update import PPOConfig, explained_variance
 from tests.ppo.checkpoint.sb3_extractor import extractor_arguments
-from tests.ppo.rollouts import CPU
+from tests.ppo.rollouts import CPU, make_ppo
+from tests.ppo.spies import OrderedPPO
 
 T, N, D, A, H = 8, 4, 3, 2, 16
 WARM_UPDATES, COMPARED_UPDATES = 2, 3
@@ -164,58 +161,46 @@ def recurrent_state(states: Any, critic: str) -> RecurrentState:  # noqa: ANN401
 
 
 @torch.no_grad()
-def replay(
-    policy: RecurrentActorCritic, model: RecurrentPPO, start: RecurrentState, config: PPOConfig
-) -> tuple[Rollout, RecurrentState]:
+def follow(ours: OrderedPPO, model: RecurrentPPO, start: RecurrentState) -> tuple[Experience, RecurrentState]:
     """Our rollout of what SB3 saw and did, and the state after it, both checked against what SB3 computed."""
-    buffer = model.rollout_buffer
-    rollout = Rollout(T, N, D, A, start, CPU)
-    fields = rollout.fields
+    buffer, policy = model.rollout_buffer, ours.policy
+    rollout = Rollout.zeros(T, N, D, A, CPU)
     for t, step in enumerate(model.env.steps[-T:]):
-        observation, action = torch.tensor(buffer.observations[t]), torch.tensor(buffer.actions[t])
-        episode_start = torch.tensor(buffer.episode_starts[t]).bool()
-        rollout.store(t, observation=observation, action=action, episode_start=episode_start, **step)
-    fell, timed_out, started = fields["terminated"], fields["truncated"], fields["episode_start"]
+        rollout.observation[t] = torch.tensor(buffer.observations[t])
+        rollout.action[t] = torch.tensor(buffer.actions[t])
+        rollout.episode_start[t] = torch.tensor(buffer.episode_starts[t]).bool()
+        for name, value in step.items():
+            getattr(rollout, name)[t] = value
+    fell, timed_out, started = rollout.terminated, rollout.truncated, rollout.episode_start
     assert bool(fell[:-1].any() and timed_out[:-1].any() and timed_out[-1].any() and (~started[0]).any())
     assert torch.equal(started[1:], (fell | timed_out)[:-1])
 
     actor, noiseless = start.actor, []
     for t in range(T):
-        mean, _, actor, _ = policy.act(fields["observation"][t], actor, started[t])
+        mean, _, actor, _ = policy.act(rollout.observation[t], actor, started[t])
         noiseless.append(mean)
     normal = torch.distributions.Normal(torch.stack(noiseless), policy.log_std.exp())
-    fields["log_prob"].copy_(normal.log_prob(fields["action"]).sum(-1))
-    values, next_values, critic = critic_pass(
-        policy, rollout, timed_out, torch.tensor(model._last_obs), torch.tensor(model._last_episode_starts).bool()
-    )
-    done = fell | timed_out
-    advantage = generalized_advantage(fields["reward"], values, next_values, done, config.gamma, config.gae_lambda)
-    fields["value"].copy_(values)
-    fields["advantage"].copy_(advantage)
-    fields["return"].copy_(advantage + values)
+    rollout.log_prob.copy_(normal.log_prob(rollout.action).sum(-1))
+    following = torch.tensor(model._last_obs), torch.tensor(model._last_episode_starts).bool()
+    experience, critic = ours.prepare(Experience(rollout, start, *following))
 
-    for ours, theirs in (
-        ("log_prob", buffer.log_probs),
-        ("value", buffer.values),
-        ("advantage", buffer.advantages),
-        ("return", buffer.returns),
+    for name, got, theirs in (
+        ("log_prob", rollout.log_prob, buffer.log_probs),
+        ("value", rollout.value, buffer.values),
+        ("advantage", rollout.advantage, buffer.advantages),
+        ("returns", rollout.returns, buffer.returns),
     ):
-        torch.testing.assert_close(fields[ours], torch.tensor(theirs), rtol=1e-5, atol=5e-6, msg=ours)
+        torch.testing.assert_close(got, torch.tensor(theirs), rtol=1e-5, atol=5e-6, msg=name)
     after = RecurrentState(actor, critic)
     expected = recurrent_state(model._last_lstm_states, policy.config.critic)
     for got, wanted in zip((*after.actor, *after.critic), (*expected.actor, *expected.critic), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
-    return rollout, after
+    return experience, after
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_updates_equal_those_of_sb3(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     config = case.ppo
-
-    def in_order(num_envs: int, config: PPOConfig, generator: torch.Generator) -> Iterator[Tensor]:
-        yield from torch.arange(num_envs).split(config.minibatch_envs(num_envs))
-
-    monkeypatch.setattr(ppo.update, "_draw_minibatches", in_order)
     monkeypatch.setattr(np.random, "randint", lambda high: 0)
     torch.manual_seed(0)
     model = sb3_model(case.policy, config)
@@ -229,23 +214,15 @@ def test_updates_equal_those_of_sb3(case: Case, monkeypatch: pytest.MonkeyPatch)
     adam = copy.deepcopy(model.policy.optimizer.state_dict())
     optimizer.load_state_dict(adam)
     state = recurrent_state(model._last_lstm_states, case.policy.critic)
+    ours = make_ppo(OrderedPPO, policy, config, optimizer)
 
     clip_fractions = []
     for _ in range(COMPARED_UPDATES):
         model.collect()
-        rollout, state = replay(policy, model, state, config)
+        experience, state = follow(ours, model, state)
         before = policy.log_std.detach().clone()
-        scalars = update(
-            policy,
-            optimizer,
-            rollout,
-            rollout.fields["episode_start"],
-            config,
-            torch.Generator(),
-            Precision("fp32", "cpu"),
-            Processes(),
-        )
-        scalars["explained_variance"] = explained_variance(rollout.fields["value"], rollout.fields["return"])
+        scalars = ours.update(experience)
+        scalars["explained_variance"] = explained_variance(experience.rollout.value, experience.rollout.returns)
         model.train()
 
         logged = model.logger.name_to_value
