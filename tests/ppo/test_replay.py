@@ -298,5 +298,5 @@ def test_learns_what_needs_memory(tmp_path: Path) -> None:
 
 
 def test_replay_of_no_rollout_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"--ppo\.replay must be at least 1, not 0"):
+    with pytest.raises(ValueError, match=r"replay must be from 1 to 1000, not 0"):
         PPOConfig(replay=0)
