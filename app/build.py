@@ -47,8 +47,8 @@ class Engine(NamedTuple):
 
     make: MakeSimulator
     load: Callable[..., object]
-    """Imports the engine, given whether there will be a `camera` and whether to be `verbose`; raises ValueError where
-    it is missing."""
+    """Imports the engine, given whether there will be a `camera`, whether to be `verbose`, and what to `warn` with;
+    raises ValueError where it is missing."""
     on_cpu_only: bool
     """It does not use a GPU."""
     compiles: bool
@@ -56,8 +56,13 @@ class Engine(NamedTuple):
 
 
 ENGINES: Mapping[str, Engine] = {
-    "genesis": Engine(GenesisSimulator, lambda **_: import_genesis(), on_cpu_only=False, compiles=True),
-    "mujoco": Engine(MujocoSimulator, import_mujoco, on_cpu_only=True, compiles=False),
+    "genesis": Engine(GenesisSimulator, lambda *, warn, **_: import_genesis(warn), on_cpu_only=False, compiles=True),
+    "mujoco": Engine(
+        MujocoSimulator,
+        lambda *, camera, verbose, **_: import_mujoco(camera=camera, verbose=verbose),
+        on_cpu_only=True,
+        compiles=False,
+    ),
 }
 
 

@@ -62,7 +62,9 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             for engine in options.simulators:
                 if not parts.engines[engine].compiles:
                     # Here, so that nobody waits for the other one first.
-                    parts.engines[engine].load(camera=options.video is not None, verbose=options.verbose)
+                    parts.engines[engine].load(
+                        camera=options.video is not None, verbose=options.verbose, warn=lambda line: None
+                    )
         except ValueError as error:
             fail(str(error))
         print(announce(options, checkpoint))

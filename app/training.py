@@ -200,7 +200,7 @@ def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
     console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
     begin = time.perf_counter()
     try:
-        parts.engines[ENGINE].load(camera=False, verbose=experiment.verbose)
+        parts.engines[ENGINE].load(camera=False, verbose=experiment.verbose, warn=console.message)
         if processes.rank:
             processes.wait()
         simulator = parts.simulator(

@@ -7,8 +7,8 @@ from collections.abc import MutableMapping
 
 from ppo.interruption import end_at_signals, use_compiled
 
-SPINS = "10000"
-"""Turns in which a thread of GNU's OpenMP looks for work before it sleeps: some 10 microseconds."""
+SPINS = "1000"
+"""Turns in which a thread of GNU's OpenMP looks for work before it sleeps: microseconds."""
 
 
 def prepare() -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from types import ModuleType
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 from biped.robots.robot import Robot
 from biped.simulators.config import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
-from biped.simulators.genesis_cache import keep_kernels, settle_caches
+from biped.simulators.genesis_cache import settle_caches
 from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
@@ -139,7 +139,6 @@ class GenesisSimulator:
         self.set_motor_strength(self._strength)
         self.reset(~self._failed, *self._standing_pose)
         self._standing = self._values()[0].clone()
-        keep_kernels()
         self.build_seconds = time.perf_counter() - start
 
     def step(self, joint_target: Tensor) -> None:
@@ -312,8 +311,11 @@ class GenesisSimulator:
         self._entity.set_dofs_velocity(state["velocity"])
 
 
-def import_genesis() -> ModuleType:
+def import_genesis(warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)) -> ModuleType:
     """Import Genesis, which takes 10-20 s; the constructor does it unless it has been done where there was time.
+
+    Args:
+        warn: told at the first import one line about each trouble with the caches of Genesis that makes it slow.
 
     Raises:
         ValueError: if Genesis is missing or of another version.
@@ -327,7 +329,8 @@ def import_genesis() -> ModuleType:
         raise ValueError(f"Genesis {version} is not supported: {remedy}")
 
     unset_empty_variables("GS_", "QD_", "PYOPENGL_")
-    settle_caches(lambda line: print(line, file=sys.stderr, flush=True))
+    if "genesis" not in sys.modules:
+        settle_caches(warn)
     # Importing Genesis replaces the hook that prints uncaught exceptions with one that prints them twice.
     excepthook = sys.excepthook
     import genesis as gs

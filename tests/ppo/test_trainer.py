@@ -145,7 +145,7 @@ class MeddlingEnv(TrackingEnv):
         return self.meddle(step) if self.count == self.at_step else step
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_path: Path) -> None:
     def send(step: Step) -> Step:
         os.kill(os.getpid(), number)
