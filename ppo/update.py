@@ -158,7 +158,7 @@ def ppo_loss(
 def total_loss(
     surrogate: Surrogate, actions: EvaluatedActions, minibatch: Minibatch, config: PPOConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The surrogate loss with the value loss and the entropy bonus, and the scalars to log; arguments as there."""
+    """Surrogate loss, value loss and entropy bonus, and the scalars to log; arguments as of `ppo_loss`."""
     value = actions.value
     if config.clip_range_vf is not None:
         value = minibatch.value + (value - minibatch.value).clamp(-config.clip_range_vf, config.clip_range_vf)
