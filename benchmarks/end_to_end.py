@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from app.command_line import about
 from benchmarks.adapters import CONTENDERS, MODULES, OURS
 from benchmarks.measurement import (
     INSTALL,
@@ -200,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.model is not None and not options.model.is_file():
         parser.error(f"--model {options.model} is not a file")
     try:
-        precision = Precision.resolve(options.precision, options.device)
+        with about(f"--precision {options.precision}"):
+            precision = Precision.resolve(options.precision, options.device)
         for count in options.num_envs:
             experiment.ppo.minibatch_envs(count)
     except ValueError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from app.command_line import about
 from benchmarks.adapters import CONTENDERS, MODULES, OURS, SB3
 from benchmarks.learners import LEARNERS, Learner, Settings
 from benchmarks.measurement import (
@@ -178,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if find_spec(MODULES[name]) is None:
             parser.error(f"--contenders {name} is not installed: {INSTALL}")
     try:
+        with about(f"--precision {options.precision}"):
+            precision = Precision.resolve(options.precision, options.device)
         settings = Settings(
             num_envs=options.num_envs,
             observation_dim=38,
@@ -190,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 n_minibatches=options.n_minibatches,
             ),
             device=options.device,
-            precision=Precision.resolve(options.precision, options.device),
+            precision=precision,
         )
         settings.ppo.minibatch_envs(settings.num_envs)
     except ValueError as error:

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.command_line import fail
+from app.command_line import about, fail
 from ppo.checkpoint.atomic import atomic_write
 from ppo.runtime import resolve_device
 
@@ -191,7 +191,8 @@ def parse(parser: Parser, arguments: Sequence[str] | None, quick: Mapping[str, A
     if options.json is not None and (options.json.is_dir() or not os.access(options.json.parent, os.W_OK)):
         parser.error(f"--json {options.json} cannot be written; choose a file in a folder that exists")
     try:
-        options.device = resolve_device(options.device)
+        with about(f"--device {options.device}"):
+            options.device = resolve_device(options.device)
     except ValueError as error:
         parser.error(str(error))
     if "threads" in options:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.command_line import about
 from benchmarks.adapters import CONTENDERS, MODULES, OURS, SB3
 from benchmarks.learner import NETWORKS
 from benchmarks.learners import LEARNERS, Learner, Ours, Settings
@@ -247,7 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.num_envs < 1 or options.num_envs % SAMPLE_ENVS or options.n_steps < 2:
         parser.error(f"--num-envs must be a multiple of {SAMPLE_ENVS}, --n-steps at least 2")
     try:
-        precision = Precision.resolve(options.precision, options.device)
+        with about(f"--precision {options.precision}"):
+            precision = Precision.resolve(options.precision, options.device)
     except ValueError as error:
         parser.error(str(error))
     settings = Settings(
