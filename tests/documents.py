@@ -125,6 +125,7 @@ def hunks(diff: str) -> Iterator[Hunk]:
     file = re.search(r"^\+\+\+ b/(.+)$", header, flags=re.MULTILINE)
     assert file is not None
     for piece in pieces:
-        lines = piece.splitlines(keepends=True)
+        # Editors take the blank at the end of an empty line of context.
+        lines = [" \n" if line == "\n" else line for line in piece.splitlines(keepends=True)]
         old = "".join(line[1:] for line in lines if not line.startswith("+"))
         yield Hunk(file[1], old, "".join(line[1:] for line in lines if not line.startswith("-")))

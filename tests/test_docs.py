@@ -11,14 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from app.command_line import parse
 from app.experiment import Experiment
 from app.play_flags import read_command_line
+from biped.env import BipedEnv
 from configs.presets import PRESETS
 from ppo.checkpoint.__main__ import main as checkpoint_command
+from tests.biped.simulators.fake_simulator import FakeSimulator
 from tests.documents import PAGES, ROOT, Command, anchors, code_spans, commands, fences, flags, hunks, links
 from tests.end_to_end.command import USER_ENVIRONMENT
 
@@ -223,16 +227,16 @@ def test_python_runs(page: Path) -> None:
             exec(compile(fence.content, names(page), "exec"), {})
 
 
-def test_the_diffs_make_a_reward_and_an_observation(folder: Path) -> None:
+def test_the_diffs_make_a_reward_and_an_observation_in_one_place_each(folder: Path) -> None:
     for package in ("app", "biped", "configs", "ppo", "tests"):
         shutil.copytree(ROOT / package, folder / package, dirs_exist_ok=True)
     for fence in fences(EXTENSION):
         if fence.language == "diff":
-            for hunk in hunks(fence.content):
-                path = folder / hunk.file
-                text = path.read_text(encoding="utf-8")
-                assert text.count(hunk.old) == 1, hunk
-                path.write_text(text.replace(hunk.old, hunk.new), encoding="utf-8")
+            [hunk] = hunks(fence.content)
+            path = folder / hunk.file
+            text = path.read_text(encoding="utf-8")
+            assert text.count(hunk.old) == 1, hunk
+            path.write_text(text.replace(hunk.old, hunk.new), encoding="utf-8")
     lines = [command.words[2:] for command in commands(EXTENSION)]
     result = subprocess.run(
         [sys.executable, "-c", STEP],
@@ -245,4 +249,16 @@ def test_the_diffs_make_a_reward_and_an_observation(folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     reward, observation = result.stdout.splitlines()
     assert "reward/feet_too_close" in reward.split()
-    assert "velocity_z" in observation.split()
+    assert "joint_torque" in observation.split()
+
+
+def test_a_file_of_ones_own_makes_a_reward_and_an_observation() -> None:
+    [fence] = [fence for fence in fences(EXTENSION) if fence.language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(fence.content, "extend.md", "exec"), names)
+    env = BipedEnv(FakeSimulator(4), names["task"], seed=1)
+    env.reset()
+    step = env.step(torch.zeros(4, env.action_dim))
+    assert step.metrics["reward/crouch"] < 0.0
+    assert step.metrics.keys() > {f"reward/{name}" for name in ("track_vx", "clock_contact")}
+    assert list(env.observation_slices)[-2:] == ["clock", "velocity_z"]

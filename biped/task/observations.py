@@ -11,24 +11,8 @@ from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.simulators.state import State
-from biped.task.mirror import Image
-from biped.task.observation_sources import (
-    BASE_ANGULAR_VELOCITY,
-    BASE_LINEAR_VELOCITY,
-    BASE_POSITION,
-    CLOCK,
-    COMMAND,
-    FOOT_CONTACT,
-    JOINT_POSITION,
-    JOINT_VELOCITY,
-    PREVIOUS_ACTION,
-    ROLL_PITCH_YAW,
-    Knowledge,
-    Known,
-    Measured,
-    knowledge_at_rest,
-    state_at_rest,
-)
+from biped.task import mirror
+from biped.task import observation_sources as sources
 from biped.task.table import entries, entry
 from ppo.value_ranges import Range, check_ranges
 
@@ -44,7 +28,7 @@ class ObservationField(NamedTuple):
     """One named part of the observation vector."""
 
     name: str
-    source: Measured | Known
+    source: sources.Measured | sources.Known
     """The quantity that the values come from."""
     columns: Sequence[int]
     """The columns of that quantity; one for each value."""
@@ -85,7 +69,7 @@ class ObservationConfig:
     A part of your own is one more field, here or in a class derived from this one; what it appends comes last.
     """
 
-    clock: bool = part(lambda robot, config: [ObservationField("clock", CLOCK, (0, 1))])
+    clock: bool = part(lambda robot, config: [ObservationField("clock", sources.CLOCK, (0, 1))])
     """Append sine and cosine of the gait clock (2 values)."""
     torso: bool = part(lambda robot, config: joint_fields("torso", TORSO_JOINTS, robot, config))
     """Append angle and velocity of the torso joint (2 values)."""
@@ -128,9 +112,13 @@ def joint_fields(
     default = [robot.default_joint_position[column] for column in columns]
     scale, noise = config.joint_position_scale, config.joint_position_noise
     return (
-        ObservationField(f"{name}_position", JOINT_POSITION, columns, scale, noise, default),
+        ObservationField(f"{name}_position", sources.JOINT_POSITION, columns, scale, noise, default),
         ObservationField(
-            f"{name}_velocity", JOINT_VELOCITY, columns, config.joint_velocity_scale, config.joint_velocity_noise
+            f"{name}_velocity",
+            sources.JOINT_VELOCITY,
+            columns,
+            config.joint_velocity_scale,
+            config.joint_velocity_noise,
         ),
     )
 
@@ -144,17 +132,17 @@ def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[Observa
     linear, linear_noise = config.linear_velocity_scale, config.linear_velocity_noise
     angular, angular_noise = config.angular_velocity_scale, config.angular_velocity_noise
     always = (
-        ObservationField("roll_pitch", ROLL_PITCH_YAW, (0, 1), noise=config.roll_pitch_noise),
-        ObservationField("angular_velocity_xy", BASE_ANGULAR_VELOCITY, (0, 1), angular, angular_noise),
-        ObservationField("angular_velocity_z", BASE_ANGULAR_VELOCITY, (2,), angular, angular_noise),
-        ObservationField("linear_velocity_xy", BASE_LINEAR_VELOCITY, (0, 1), linear, linear_noise),
-        ObservationField("base_height", BASE_POSITION, (2,), noise=config.height_noise),
-        ObservationField("command", COMMAND, (0, 1, 2), (linear, linear, angular)),
+        ObservationField("roll_pitch", sources.ROLL_PITCH_YAW, (0, 1), noise=config.roll_pitch_noise),
+        ObservationField("angular_velocity_xy", sources.BASE_ANGULAR_VELOCITY, (0, 1), angular, angular_noise),
+        ObservationField("angular_velocity_z", sources.BASE_ANGULAR_VELOCITY, (2,), angular, angular_noise),
+        ObservationField("linear_velocity_xy", sources.BASE_LINEAR_VELOCITY, (0, 1), linear, linear_noise),
+        ObservationField("base_height", sources.BASE_POSITION, (2,), noise=config.height_noise),
+        ObservationField("command", sources.COMMAND, (0, 1, 2), (linear, linear, angular)),
         *joint_fields("hip", HIP_JOINTS, robot, config),
         *joint_fields("knee", KNEE_JOINTS, robot, config),
         *joint_fields("ankle", ANKLE_JOINTS, robot, config),
-        ObservationField("foot_contact", FOOT_CONTACT, (0, 1), noise=config.contact_noise),
-        ObservationField("previous_action", PREVIOUS_ACTION, range(robot.num_joints)),
+        ObservationField("foot_contact", sources.FOOT_CONTACT, (0, 1), noise=config.contact_noise),
+        ObservationField("previous_action", sources.PREVIOUS_ACTION, range(robot.num_joints)),
     )
     optional = [
         field
@@ -178,7 +166,7 @@ def observation_slices(fields: tuple[ObservationField, ...]) -> dict[str, slice]
     return slices
 
 
-def observation_image(robot: Robot, fields: Sequence[ObservationField]) -> Image:
+def observation_image(robot: Robot, fields: Sequence[ObservationField]) -> mirror.Image:
     """How the observation vector looks in the mirror.
 
     Raises:
@@ -190,14 +178,14 @@ def observation_image(robot: Robot, fields: Sequence[ObservationField]) -> Image
         rule = field.source.mirror
         if rule is None:
             raise ValueError(f"the observation {field.name} does not say how it looks in the mirror: `mirror` is None")
-        image = rule if isinstance(rule, Image) else rule(robot)
+        image = rule if isinstance(rule, mirror.Image) else rule(robot)
         start = len(columns)
         for column in field.columns:
             if column >= len(image.columns) or image.columns[column] not in field.columns:
                 raise ValueError(f"the observation {field.name} lacks what column {column} looks like in the mirror")
             columns.append(start + field.columns.index(image.columns[column]))
             signs.append(image.signs[column])
-    return Image(tuple(columns), tuple(signs))
+    return mirror.Image(tuple(columns), tuple(signs))
 
 
 class Observer:
@@ -220,11 +208,11 @@ class Observer:
         """Where each part lies."""
         self.dim = sum(field.width for field in self.fields)
         """`D`."""
-        sources = dict.fromkeys(field.source for field in self.fields)
-        self._measured = [source for source in sources if isinstance(source, Measured)]
-        self._known = [source for source in sources if isinstance(source, Known)]
-        state, knowledge = state_at_rest(robot, 1, device), knowledge_at_rest(robot, 1, device)
-        at_rest: dict[Measured | Known, Tensor] = {
+        quantities = dict.fromkeys(field.source for field in self.fields)
+        self._measured = [source for source in quantities if isinstance(source, sources.Measured)]
+        self._known = [source for source in quantities if isinstance(source, sources.Known)]
+        state, knowledge = sources.state_at_rest(robot, 1, device), sources.knowledge_at_rest(robot, 1, device)
+        at_rest: dict[sources.Measured | sources.Known, Tensor] = {
             **{source: _at_rest(source, state) for source in self._measured},
             **{source: source.read(knowledge) for source in self._known},
         }
@@ -267,7 +255,7 @@ class Observer:
         """The same `[N, M]` of robots that the simulator has not shown yet, given a `state_at_rest`."""
         return torch.cat([_at_rest(source, state) for source in self._measured], dim=1)
 
-    def __call__(self, measurement: Tensor, knowledge: Knowledge, noise: Tensor) -> Tensor:
+    def __call__(self, measurement: Tensor, knowledge: sources.Knowledge, noise: Tensor) -> Tensor:
         """Observe.
 
         Args:
@@ -284,7 +272,7 @@ class Observer:
         return observation.clamp_(-self._config.limit, self._config.limit)
 
 
-def _at_rest(source: Measured, state: State) -> Tensor:
+def _at_rest(source: sources.Measured, state: State) -> Tensor:
     return source.read(state) if source.at_rest is None else source.at_rest(state)
 
 
