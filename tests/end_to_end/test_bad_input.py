@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.training import main
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.checkpoint.sb3_zip import write_zip
 from ppo.policy import PolicyConfig, RecurrentActorCritic
@@ -36,8 +37,19 @@ from tests.end_to_end.command import assert_one_line_error, command_line, run_pr
         (["--processes", "3", "--num-envs", "16"], ["--num-envs 16", "3 processes"]),
     ],
 )
-def test_flags(arguments: list[str], words: list[str], tmp_path: Path) -> None:
-    assert_one_line_error(run_program("train.py", *arguments, cwd=tmp_path), *words)
+def test_flags(
+    arguments: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, as a new one takes seconds to import PyTorch; the other tests start programs."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    result = subprocess.CompletedProcess(arguments, int(str(end.value.code)), *capsys.readouterr())
+    assert_one_line_error(result, *words)
     assert not list(tmp_path.iterdir())
 
 
