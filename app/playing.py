@@ -128,6 +128,9 @@ def run_episodes(session: Session) -> None:
     env = session.parts.environment(simulator, config, options.seed)
     try:
         controller = build_controller(session, env)
+        if options.video is not None:
+            # The first frame compiles for many seconds, in which a signal shall end the program at once.
+            simulator.render()
         with deferred():
             show_episodes(options, controller, env, simulator)
     finally:
