@@ -130,6 +130,8 @@ class Rewards:
         weights = {name: getattr(config, name) for name in table}
         self._terms = {name: table[name] for name, weight in weights.items() if weight != 0.0}
         self._weights = torch.tensor([weights[name] for name in self._terms], device=device).unsqueeze(1)
+        self._at_once = [index for index, term in enumerate(self._terms.values()) if term.at_once]
+        self._checked = False
         self.needs = frozenset(name for term in self._terms.values() for name in term.needs)
         """Fields of the inputs that have to be followed, because a term that is paid for needs them."""
 
@@ -145,15 +147,21 @@ class Rewards:
         Raises:
             ValueError: A term is not of shape `[N]`.
         """
-        failed, control_dt = inputs.state.failed, self._robot.control_dt
-        shape = failed.shape
-        values = []
-        for name, term in self._terms.items():
-            value = term.function(inputs, self._config, self._robot)
-            if value.shape != shape:
-                raise ValueError(f"the reward {name} must have shape {list(shape)}, not {list(value.shape)}")
-            values.append(value / control_dt if term.at_once else value)
+        config, robot = self._config, self._robot
+        failed, control_dt = inputs.state.failed, robot.control_dt
+        values = [term.function(inputs, config, robot) for term in self._terms.values()]
+        if not self._checked:
+            self._check_shapes(values, failed.shape)
+        for index in self._at_once:
+            values[index] = values[index] / control_dt
         rates = torch.where(failed, 0.0, torch.stack(values) * self._weights)
         reward = rates.sum(dim=0) * control_dt
         means = rates.mean(dim=1).unbind()
         return reward, {f"reward/{name}": mean for name, mean in zip(self._terms, means, strict=True)}
+
+    def _check_shapes(self, values: list[Tensor], shape: torch.Size) -> None:
+        for name, value in zip(self._terms, values, strict=True):
+            if value.shape != shape:
+                raise ValueError(f"the reward {name} must have shape {list(shape)}, not {list(value.shape)}")
+        # Once: the shape of a term does not change from step to step.
+        self._checked = True
