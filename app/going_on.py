@@ -44,7 +44,7 @@ def go_on(trainer: Trainer, experiment: Experiment, model: Sb3Model) -> Iterator
         trainer.start_from(model)
         yield f"starting from {experiment.load_model}: its weights, optimiser and {model.num_timesteps:,} steps"
     else:
-        stored = (model.native or {}).get("config", to_plain(experiment))
+        stored = (model.own_facts or {}).get("config", to_plain(experiment))
         changed = [flag for flag in changed_flags(stored, experiment) if flag.startswith(ROBOT_FLAGS)]
         if trainer.restore(model, environments=not changed):
             yield f"continuing at {model.num_timesteps:,} steps"

@@ -77,9 +77,9 @@ def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Expe
         ValueError: the checkpoint's configuration cannot be read.
     """
     if options.preset is None and checkpoint is not None:
-        native = checkpoint.model.native or {}
+        own_facts = checkpoint.model.own_facts or {}
         try:
-            return from_plain(native["config"]) if "config" in native else PRESETS["default"]
+            return from_plain(own_facts["config"]) if "config" in own_facts else PRESETS["default"]
         except ValueError as error:
             raise ValueError(f"{checkpoint.path}: {error}; choose a task with --preset") from None
     return PRESETS[options.preset or "default"]

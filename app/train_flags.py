@@ -81,8 +81,8 @@ def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, 
     try:
         folder = newest_run_folder(log_dir, name, stored_name)
         _, model = newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr))
-        if model.native and "config" in model.native:
-            stored = from_plain(model.native["config"])
+        if model.own_facts and "config" in model.own_facts:
+            stored = from_plain(model.own_facts["config"])
             if given.get("preset", stored.preset) != stored.preset:
                 fail(
                     f"--preset {given['preset']}: the run in {folder} was started with --preset {stored.preset}; leave "

@@ -105,7 +105,7 @@ def check_model(experiment: Experiment, model: Sb3Model) -> None:
         ValueError: it is of another robot or task, or has learned from other observations.
     """
     check_fits(model, experiment.env)
-    if experiment.ppo.normalize_observation and "normalizer" not in (model.native_state or {}):
+    if experiment.ppo.normalize_observation and "normalizer" not in (model.own_state or {}):
         raise ValueError(
             "--ppo.normalize-observation: the model has learned from observations as they are; leave it out, or begin "
             "a new training"

@@ -298,8 +298,8 @@ class Trainer:
             hyperparameters=ppo.sb3_hyperparameters(env.num_envs, rate, self.seed),
             num_timesteps=self.num_timesteps,
             n_updates=self.n_updates,
-            native={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
-            native_state={
+            own_facts={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
+            own_state={
                 "learning_rate": self.learning_rate.state_dict(),
                 "best_score": self.best_score,
                 "processes": states,
@@ -326,7 +326,7 @@ class Trainer:
         except ValueError as error:
             raise CheckpointError(str(error)) from None
         self.policy.load_state_dict(model.parameters)
-        self.policy.restore_normalizer(model.native_state or {})
+        self.policy.restore_normalizer(model.own_state or {})
         if model.optimizer and model.optimizer["state"]:
             self.optimizer.load_state_dict(model.optimizer)
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
@@ -343,12 +343,12 @@ class Trainer:
             Whether the environments continue exactly where they were; otherwise new episodes start.
         """
         self.start_from(model)
-        native, state = model.native or {}, model.native_state
+        own_facts, state = model.own_facts or {}, model.own_state
         if state is None or not {"learning_rate", "best_score", "processes"} <= state.keys():
             return False
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.best_score = float(state["best_score"])
-        same = (native.get("num_envs"), native.get("processes")) == (self.env.num_envs, self.processes.count)
+        same = (own_facts.get("num_envs"), own_facts.get("processes")) == (self.env.num_envs, self.processes.count)
         own = state["processes"][self.processes.rank] if environments and same and state["processes"] else {}
         if not own:
             return False

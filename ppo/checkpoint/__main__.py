@@ -64,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def export_zip(source: Path, target: Path, *, without_optimizer: bool) -> None:
-    """Write `source` to the new file `target` without native facts and state, and on request without moments.
+    """Write `source` to the new file `target` without facts and state of our own, on request without moments.
 
     Raises:
         CheckpointError: `source` cannot be read, or `target` exists.
         OSError: `target` cannot be written.
     """
-    model = replace(read_zip(source), native=None, native_state=None)
+    model = replace(read_zip(source), own_facts=None, own_state=None)
     if target.exists():
         raise CheckpointError(f"cannot write {target}: it exists; choose a new name or remove it first")
     if without_optimizer and model.optimizer is not None:
@@ -161,8 +161,8 @@ def _training(model: Sb3Model) -> dict[str, object]:
         "environment steps": f"{model.num_timesteps:,}",
         "epochs of optimisation": f"{model.n_updates:,}",
         "optimiser": f"Adam after {state[0]['step'].item():,.0f} steps" if state else "none; Adam starts anew",
-        "our own facts": ", ".join(map(ascii, model.native)) if model.native else "none",
-        "our own state": ", ".join(map(ascii, model.native_state)) if model.native_state else "none",
+        "our own facts": ", ".join(map(ascii, model.own_facts)) if model.own_facts else "none",
+        "our own state": ", ".join(map(ascii, model.own_state)) if model.own_state else "none",
     }
 
 

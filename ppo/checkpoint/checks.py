@@ -31,9 +31,9 @@ def checked(model: Sb3Model) -> Sb3Model:
         if not (-_FLOAT32_MAX <= low < high <= _FLOAT32_MAX):
             raise ValueError(f"the action bounds {low} and {high} are not two finite numbers in ascending order")
     parameters = _checked_parameters(model)
-    native = None if model.native is None else dict(model.native)
-    if native is not None:
-        _check_json(native)
+    own_facts = None if model.own_facts is None else dict(model.own_facts)
+    if own_facts is not None:
+        _check_json(own_facts)
     return replace(
         model,
         parameters=parameters,
@@ -41,7 +41,7 @@ def checked(model: Sb3Model) -> Sb3Model:
         hyperparameters=_checked_hyperparameters(model.hyperparameters),
         num_timesteps=checked_count("num_timesteps", model.num_timesteps),
         n_updates=checked_count("n_updates", model.n_updates),
-        native=native,
+        own_facts=own_facts,
     )
 
 
@@ -166,11 +166,11 @@ def checked_count(name: str, value: object) -> int:
     return value
 
 
-def _check_json(native: dict[str, Any]) -> None:
+def _check_json(own_facts: dict[str, Any]) -> None:
     # Stable-Baselines3 unpickles whatever stands under this key.
-    if ":serialized:" in native:
-        raise ValueError("the native facts hold the key ':serialized:'")
+    if ":serialized:" in own_facts:
+        raise ValueError("our own facts hold the key ':serialized:'")
     try:
-        json.dumps(native)
+        json.dumps(own_facts)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError("the native facts are not JSON") from error
+        raise ValueError("our own facts are not JSON") from error

@@ -32,8 +32,8 @@ from ppo.checkpoint.inert_pickle import (
 from ppo.checkpoint.sb3_model import HYPERPARAMETERS, Sb3Model
 from ppo.policy import PolicyConfig
 
-NATIVE_KEY = "biped_ppo_native"
-"""Key of our own JSON facts; Stable-Baselines3 keeps keys that it does not know."""
+OWN_FACTS_KEY = "biped_ppo_native"
+"""Key of our own JSON facts, the same in all files; Stable-Baselines3 keeps keys that it does not know."""
 PICKLE_KEY = ":serialized:"
 """Key under which an entry holds its pickle, in base64."""
 MAX_JSON_VALUES = 200_000
@@ -92,7 +92,7 @@ class Facts:
     """Values of unchecked type for every name in `HYPERPARAMETERS`."""
     num_timesteps: Any
     n_updates: Any
-    native: dict[str, Any] | None
+    own_facts: dict[str, Any] | None
 
 
 def pickled_values(model: Sb3Model) -> dict[str, Value]:
@@ -171,8 +171,8 @@ def encode_data(model: Sb3Model) -> bytes:
     for name, value in model.hyperparameters.items():
         if value is not None or name in _MAY_BE_NULL:
             data[name] = value
-    if model.native is not None:
-        data[NATIVE_KEY] = model.native
+    if model.own_facts is not None:
+        data[OWN_FACTS_KEY] = model.own_facts
     return json.dumps(data, indent=4).encode()
 
 
@@ -206,9 +206,9 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
         raise ValueError("it uses state-dependent exploration (use_sde), which is not supported")
     activation, log_std_init, features = _policy_arguments(data.get("policy_kwargs", {}))
     observation_space, action_space = (_box(data, f"{kind}_space") for kind in ("observation", "action"))
-    native = data.get(NATIVE_KEY)
-    if native is not None and not isinstance(native, dict):
-        raise ValueError(f"{NATIVE_KEY} in its data is not an object")
+    own_facts = data.get(OWN_FACTS_KEY)
+    if own_facts is not None and not isinstance(own_facts, dict):
+        raise ValueError(f"{OWN_FACTS_KEY} in its data is not an object")
     return Facts(
         activation=activation,
         log_std_init=log_std_init,
@@ -219,7 +219,7 @@ def decode_data(data: Mapping[str, Any]) -> Facts:
         hyperparameters={name: _constant(data.get(name)) for name in HYPERPARAMETERS},
         num_timesteps=data.get("num_timesteps", 0),
         n_updates=data.get("_n_updates", 0),
-        native=native,
+        own_facts=own_facts,
     )
 
 

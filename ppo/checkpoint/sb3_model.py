@@ -60,9 +60,9 @@ class Sb3Model:
     """Environment steps so far, all environments together."""
     n_updates: int
     """Epochs of optimisation so far."""
-    native: Mapping[str, Any] | None = None
+    own_facts: Mapping[str, Any] | None = None
     """JSON facts of our own; Stable-Baselines3 carries them along."""
-    native_state: Mapping[str, Any] | None = None
+    own_state: Mapping[str, Any] | None = None
     """Tensors and plain values of our own (`ppo.checkpoint.tensor_archive.Tree`); Stable-Baselines3 drops them."""
 
 

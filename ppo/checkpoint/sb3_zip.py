@@ -30,6 +30,8 @@ from ppo.checkpoint.tensor_archive import Tree, load_tensors, save_tensors
 
 __all__ = ["CheckpointError", "Sb3Model", "expected_shapes", "read_num_timesteps", "read_zip", "write_zip"]
 
+OWN_STATE_MEMBER = "native_state.pt"
+"""Member with our own tensors, the same in all files."""
 MAX_FILE_BYTES = 4 * 2**30
 """Largest checkpoint; the default network with its optimiser takes 88 MB."""
 MAX_DATA_BYTES = 256 * 2**20
@@ -62,8 +64,8 @@ def _encode(model: Sb3Model) -> dict[str, bytes]:
         "policy.pth": save_tensors(with_aliases(model.parameters)),
         "policy.optimizer.pth": save_tensors(model.optimizer),
     }
-    if model.native_state is not None:
-        members["native_state.pt"] = _named("native_state.pt", save_tensors, model.native_state)
+    if model.own_state is not None:
+        members[OWN_STATE_MEMBER] = _named(OWN_STATE_MEMBER, save_tensors, model.own_state)
     members["_stable_baselines3_version"] = b"written by biped-ppo for Stable-Baselines3 2.0 and newer"
     # What is written must be within the limits of what is read.
     parse_json(members["data"])
@@ -123,11 +125,11 @@ def _decode(members: StoredZip) -> Sb3Model:
         optimizer = _named("policy.optimizer.pth", load_tensors, members.read("policy.optimizer.pth"))
         if not isinstance(optimizer, dict):
             raise ValueError("policy.optimizer.pth is not a dict")
-    native_state = None
-    if "native_state.pt" in members.sizes:
-        native_state = _named("native_state.pt", load_tensors, members.read("native_state.pt"))
-        if not isinstance(native_state, dict):
-            raise ValueError("native_state.pt is not a dict")
+    own_state = None
+    if OWN_STATE_MEMBER in members.sizes:
+        own_state = _named(OWN_STATE_MEMBER, load_tensors, members.read(OWN_STATE_MEMBER))
+        if not isinstance(own_state, dict):
+            raise ValueError(f"{OWN_STATE_MEMBER} is not a dict")
     facts = decode_data(parse_json(members.read("data", MAX_DATA_BYTES)))
     if facts.features:
         parameters = without_aliases(parameters)
@@ -149,8 +151,8 @@ def _decode(members: StoredZip) -> Sb3Model:
             hyperparameters=hyperparameters,
             num_timesteps=facts.num_timesteps,
             n_updates=facts.n_updates,
-            native=facts.native,
-            native_state=native_state,
+            own_facts=facts.own_facts,
+            own_state=own_state,
         )
     )
 

@@ -14,7 +14,7 @@ def warn_of_normalization(path: Path, model: Sb3Model) -> str | None:
     The checkpoint itself does not tell. What is looked for is the file that `VecNormalize.save` makes, under the names
     that Stable-Baselines3, its callback and its documentation give it; it is a pickle and is never opened.
     """
-    if model.native is not None:
+    if model.own_facts is not None:
         return None
     name = _statistics_beside(path)
     if name is None:

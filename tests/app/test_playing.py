@@ -113,7 +113,7 @@ def save_model(
     action_dim: int = 9,
     num_timesteps: int = 1234,
     seed: int = 0,
-    native: Mapping[str, Any] | None = None,
+    own_facts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint, with the configuration of `experiment` if there is one."""
     torch.manual_seed(seed)
@@ -130,7 +130,7 @@ def save_model(
         hyperparameters={},
         num_timesteps=num_timesteps,
         n_updates=1,
-        native=native if experiment is None else {"config": to_plain(experiment)},
+        own_facts=own_facts if experiment is None else {"config": to_plain(experiment)},
     )
     write_zip(path, model)
     return path
@@ -281,7 +281,7 @@ def test_a_preset_replaces_the_task_of_the_checkpoint() -> None:
 
 
 def test_a_configuration_that_does_not_fit_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    save_model(Path("old.zip"), native={"config": {"exp_name": "x", "colour": "red"}})
+    save_model(Path("old.zip"), own_facts={"config": {"exp_name": "x", "colour": "red"}})
     line = fails(capsys, "old.zip")
     assert "old.zip" in line
     assert "--preset" in line

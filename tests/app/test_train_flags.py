@@ -307,7 +307,7 @@ def test_a_stored_configuration_that_no_longer_fits(capsys: pytest.CaptureFixtur
     path = save_run(f"logs/{DEFAULT.exp_name}")
     plain = to_plain(SMOKE)
     plain["env"]["episode_length_s"] = -1.0
-    save_model(path, native={"config": plain}, num_timesteps=100)
+    save_model(path, own_facts={"config": plain}, num_timesteps=100)
     assert "EnvConfig.episode_length_s" in refused(capsys, "--continue-training")
     assert read_zip(path).num_timesteps == 100
 

@@ -43,7 +43,7 @@ def test_a_loaded_model_meets_the_robots_that_are_asked_for(trained: Path, tmp_p
     assert result.returncode == 0, result.stderr
     assert f"starting from {model}: its weights, optimiser and {STEPS_PER_ITERATION} steps" in result.stdout
     (final,) = tmp_path.rglob("model_final.zip")
-    state = read_zip(final).native_state
+    state = read_zip(final).own_state
     assert state is not None
     friction = state["processes"][0]["env"]["randomization"]["friction"]
     assert 0.1 <= friction.min() <= friction.max() <= 0.2
@@ -58,8 +58,8 @@ def test_a_continued_run_says_why_its_robots_start_anew(copy: Path) -> None:
         "--seed --env.randomization.friction\n"
     ) in result.stdout
     model = read_zip(copy / "logs" / "walk" / "model_final.zip")
-    assert model.native_state is not None
-    friction = model.native_state["processes"][0]["env"]["randomization"]["friction"]
+    assert model.own_state is not None
+    friction = model.own_state["processes"][0]["env"]["randomization"]["friction"]
     assert 0.1 <= friction.min() <= friction.max() <= 0.2
     before = read_zip(copy / "logs" / "walk" / f"biped_model_{STEPS_PER_ITERATION}_steps.zip")
     assert not torch.equal(model.parameters["log_std"], before.parameters["log_std"])

@@ -196,8 +196,8 @@ def test_starting_from_a_model_takes_weights_optimiser_and_steps_and_nothing_els
 def test_robots_that_cannot_be_restored_start_anew_and_the_rest_goes_on(lost: str, tmp_path: Path) -> None:
     make_trainer(TrackingEnv(16), tmp_path, 1024).train()
     model = read_zip(tmp_path / "model_final.zip")
-    assert model.native_state is not None
-    del model.native_state["processes"][0][lost]
+    assert model.own_state is not None
+    del model.own_state["processes"][0][lost]
     fresh, resumed = (make_trainer(TrackingEnv(16, seed=7), tmp_path, 2048, seed=7) for _ in range(2))
     assert not resumed.restore(model)
     assert resumed.num_timesteps == 1024

@@ -21,15 +21,15 @@ COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (-0.3, 0.0, 0.0), (0.0, 0.2, 0.0),
 def test_it_is_a_small_plain_checkpoint() -> None:
     assert SHIPPED_POLICY.stat().st_size < 2_000_000
     model = read_zip(SHIPPED_POLICY)
-    assert model.native_state is None
+    assert model.own_state is None
     assert not (model.optimizer or {}).get("state")
 
 
 def summaries_of(simulation: GenesisSimulator, *, pushes: bool) -> list[GaitSummary]:
     """Two robots for each of as many commands as the shared robots can be divided by."""
     model = read_zip(SHIPPED_POLICY)
-    assert model.native is not None
-    experiment = from_plain(model.native["config"])
+    assert model.own_facts is not None
+    experiment = from_plain(model.own_facts["config"])
     env = BipedEnv(simulation, examination_config(experiment.env, 10.0, pushes=pushes), seed=1)
     policy = RecurrentActorCritic(model.policy, env.observation_dim, env.action_dim)
     policy.load_state_dict(model.parameters)

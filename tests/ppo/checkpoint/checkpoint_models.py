@@ -45,10 +45,10 @@ def tiny_model(
     pi: tuple[int, ...] = (12, 8),
     vf: tuple[int, ...] = (10,),
     features: tuple[int, ...] = (),
-    native: Mapping[str, Any] | None = None,
-    native_state: Mapping[str, Any] | None = None,
+    own_facts: Mapping[str, Any] | None = None,
+    own_state: Mapping[str, Any] | None = None,
 ) -> Sb3Model:
-    """Return a seeded model with Adam moments from seven steps, action means that reach the bounds and native parts."""
+    """Return a seeded model with Adam moments from seven steps, action means that reach the bounds, and own parts."""
     generator = torch.Generator().manual_seed(7)
     config = PolicyConfig(lstm_hidden_size, n_lstm_layers, pi, vf, features, activation, critic, log_std_init=-0.25)
     policy = RecurrentActorCritic(config, OBSERVATION_DIM, len(ACTION_LOW))
@@ -75,8 +75,8 @@ def tiny_model(
         hyperparameters=HYPERPARAMETERS,
         num_timesteps=123_456,
         n_updates=77,
-        native=native,
-        native_state=native_state,
+        own_facts=own_facts,
+        own_state=own_state,
     )
 
 

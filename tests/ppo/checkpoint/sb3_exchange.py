@@ -26,8 +26,8 @@ CASES = [
 FEATURES_CASES = ["lstm_elu_2_features", "shared_tanh_1_features", "linear_relu_1_features"]
 CASES += FEATURES_CASES
 GENUINE = ["untrained", "tanh", "relu_shared", "elu_linear", "schedule", "optimizer"]
-NATIVE = {"version": 1, "list": [1, 2.5, None], "nested": {"text": "é"}}
-NATIVE_STATE = {"generator": torch.arange(16, dtype=torch.uint8)}
+OWN_FACTS = {"version": 1, "list": [1, 2.5, None], "nested": {"text": "é"}}
+OWN_STATE = {"generator": torch.arange(16, dtype=torch.uint8)}
 
 
 ROUNDING = 5e-6
@@ -61,7 +61,7 @@ def exchange(folder: Path, python_path: str | None = None) -> None:
 def _our_model(case: str) -> Sb3Model:
     critic, activation, layers, *features = case.split("_")
     shape: dict[str, Any] = {"features": (9, 7), "pi": (), "vf": ()} if features else {}
-    return tiny_model(critic, activation, int(layers), native=NATIVE, native_state=NATIVE_STATE, **shape)  # type: ignore[arg-type]
+    return tiny_model(critic, activation, int(layers), own_facts=OWN_FACTS, own_state=OWN_STATE, **shape)  # type: ignore[arg-type]
 
 
 def _seen(folder: Path, name: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class ExchangeTests:
         assert_same_adam(seen["optimizer"], model.optimizer)
         assert seen["num_timesteps"] == 123_456
         assert seen["n_updates"] == 77
-        assert seen["native"] == NATIVE
+        assert seen["own_facts"] == OWN_FACTS
         told = {name: seen[name] for name in ("clip_range", "clip_range_vf", "learning_rate")}
         assert {**seen["hyperparameters"], **told} == HYPERPARAMETERS
         assert_same_tree(seen["action_low"], torch.tensor(model.action_low))
@@ -123,8 +123,8 @@ class ExchangeTests:
         assert back.num_timesteps == seen["num_timesteps"] == 123_456 + 96
         assert back.n_updates == seen["n_updates"] > 77
         assert back.policy == model.policy
-        assert back.native == NATIVE
-        assert back.native_state is None
+        assert back.own_facts == OWN_FACTS
+        assert back.own_state is None
         assert_same_tree(with_aliases(back.parameters), seen["parameters"])
         for name in ("log_std", *(name for name in model.parameters if name.startswith("features_extractor."))):
             assert not torch.equal(back.parameters[name], model.parameters[name])

@@ -95,7 +95,7 @@ def look(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, Any]:  # noqa
         "activation": model.policy.activation_fn.__name__,
         "num_timesteps": model.num_timesteps,
         "n_updates": model._n_updates,
-        "native": getattr(model, "biped_ppo_native", None),
+        "own_facts": getattr(model, "biped_ppo_native", None),
         "action_low": torch.from_numpy(model.action_space.low),
         "action_high": torch.from_numpy(model.action_space.high),
         "clip_range": model.clip_range(1.0),

@@ -25,13 +25,13 @@ from tests.ppo.checkpoint.checkpoint_models import (
 )
 
 ROOT = Path(__file__).parents[3]
-NATIVE = {"version": 1}
-NATIVE_STATE = {"hidden": torch.ones(1, 3, 16)}
+OWN_FACTS = {"version": 1}
+OWN_STATE = {"hidden": torch.ones(1, 3, 16)}
 
 
 def test_inspect_of_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.zip"
-    write_zip(path, tiny_model(native=NATIVE, native_state=NATIVE_STATE))
+    write_zip(path, tiny_model(own_facts=OWN_FACTS, own_state=OWN_STATE))
     assert main(["inspect", str(path)]) == 0
     shown = capsys.readouterr().out
     for line in (
@@ -152,12 +152,12 @@ def test_inspect_warns_of_a_torch_file_that_we_do_not_read(tmp_path: Path, capsy
 
 def test_export_strips_what_is_our_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, plain, light = (tmp_path / name for name in ("m.zip", "plain.zip", "light.zip"))
-    model = tiny_model(native=NATIVE, native_state=NATIVE_STATE)
+    model = tiny_model(own_facts=OWN_FACTS, own_state=OWN_STATE)
     write_zip(source, model)
     assert main(["export", str(source), str(plain)]) == 0
     assert main(["export", str(source), str(light), "--without-optimizer"]) == 0
     assert capsys.readouterr().out == ""
-    assert_same_model(read_zip(plain), replace(model, native=None, native_state=None))
+    assert_same_model(read_zip(plain), replace(model, own_facts=None, own_state=None))
     assert "native_state.pt" not in members_of(plain)
     stripped = read_zip(light)
     assert stripped.optimizer is not None

@@ -36,9 +36,9 @@ FUZZ_COUNT = int(os.environ.get("FUZZ_COUNT", "300"))
 def path(tmp_path: Path) -> Path:
     """A whole checkpoint."""
     path = tmp_path / "model.zip"
-    native_state = {"x": [torch.ones(3), "text", 1.5]}
+    own_state = {"x": [torch.ones(3), "text", 1.5]}
     sizes: dict[str, Any] = {"lstm_hidden_size": 2, "pi": (3,), "vf": (), "features": (2,)}
-    write_zip(path, tiny_model("shared", native={"a": [1]}, native_state=native_state, **sizes))
+    write_zip(path, tiny_model("shared", own_facts={"a": [1]}, own_state=own_state, **sizes))
     return path
 
 

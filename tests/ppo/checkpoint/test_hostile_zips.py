@@ -28,7 +28,7 @@ from tests.ppo.checkpoint.checkpoint_models import (
 def path(tmp_path: Path) -> Path:
     """A whole checkpoint."""
     path = tmp_path / "model.zip"
-    write_zip(path, tiny_model(lstm_hidden_size=4, native={"a": [1]}, native_state={"x": [torch.ones(3), "text", 1.5]}))
+    write_zip(path, tiny_model(lstm_hidden_size=4, own_facts={"a": [1]}, own_state={"x": [torch.ones(3), "text", 1.5]}))
     return path
 
 

@@ -20,8 +20,8 @@ from ppo.policy import PolicyConfig, RecurrentActorCritic
 from tests.ppo.checkpoint.checkpoint_models import assert_same_model, members_of, tiny_model
 
 ROOT = Path(__file__).parents[3]
-NATIVE = {"version": 1, "nested": {"list": [1, 2.5, None, "x"]}}
-NATIVE_STATE = {"hidden": torch.ones(1, 3, 16), "generator": torch.arange(8, dtype=torch.uint8), "count": [1, ("a", 2)]}
+OWN_FACTS = {"version": 1, "nested": {"list": [1, 2.5, None, "x"]}}
+OWN_STATE = {"hidden": torch.ones(1, 3, 16), "generator": torch.arange(8, dtype=torch.uint8), "count": [1, ("a", 2)]}
 
 
 @pytest.mark.parametrize("critic", ["lstm", "shared", "linear"])
@@ -33,7 +33,7 @@ def test_round_trip_is_exact(
     activation: Literal["elu", "relu", "tanh"],
     n_lstm_layers: int,
 ) -> None:
-    model = tiny_model(critic, activation, n_lstm_layers, native=NATIVE, native_state=NATIVE_STATE)
+    model = tiny_model(critic, activation, n_lstm_layers, own_facts=OWN_FACTS, own_state=OWN_STATE)
     write_zip(tmp_path / "m.zip", model)
     assert_same_model(read_zip(tmp_path / "m.zip"), model)
     assert read_num_timesteps(tmp_path / "m.zip") == 123_456
@@ -98,7 +98,7 @@ def test_expected_shapes_of_the_default_network() -> None:
 
 def test_equal_models_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def model() -> Sb3Model:
-        return tiny_model(native=json.loads(json.dumps(NATIVE)), native_state=dict(NATIVE_STATE))
+        return tiny_model(own_facts=json.loads(json.dumps(OWN_FACTS)), own_state=dict(OWN_STATE))
 
     write_zip(tmp_path / "a.zip", model())
     monkeypatch.setattr("time.time", lambda: 2e9)
@@ -109,7 +109,7 @@ def test_equal_models_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_members_and_plain_facts(tmp_path: Path) -> None:
-    write_zip(tmp_path / "m.zip", tiny_model(native=NATIVE, native_state=NATIVE_STATE))
+    write_zip(tmp_path / "m.zip", tiny_model(own_facts=OWN_FACTS, own_state=OWN_STATE))
     members = members_of(tmp_path / "m.zip")
     assert list(members) == [
         *("data", "policy.pth", "policy.optimizer.pth", "native_state.pt", "_stable_baselines3_version"),
@@ -120,7 +120,7 @@ def test_members_and_plain_facts(tmp_path: Path) -> None:
     pickled = [key for key, value in data.items() if isinstance(value, dict) and ":serialized:" in value]
     assert pickled == ["policy_class", "policy_kwargs", "observation_space", "action_space"]
     assert data["n_envs"] == 1
-    assert data["biped_ppo_native"] == NATIVE
+    assert data["biped_ppo_native"] == OWN_FACTS
     assert data["clip_range"] == 0.15
     assert data["clip_range_vf"] is None
 
@@ -241,10 +241,10 @@ def _with(**values: Any) -> Callable[[Sb3Model], Sb3Model]:  # noqa: ANN401
         (_with(hyperparameters={"normalize_advantage": 1}), "neither true nor false"),
         (_with(num_timesteps=-1), "num_timesteps"),
         (_with(n_updates=True), "n_updates"),
-        (_with(native={"x": torch.zeros(1)}), "not JSON"),
-        (_with(native={":serialized:": "x"}), ":serialized:"),
-        (_with(native_state={"x": object()}), "native_state.pt"),
-        (_with(native={"x": [0] * 300_000}), "200000 values"),
+        (_with(own_facts={"x": torch.zeros(1)}), "not JSON"),
+        (_with(own_facts={":serialized:": "x"}), ":serialized:"),
+        (_with(own_state={"x": object()}), "native_state.pt"),
+        (_with(own_facts={"x": [0] * 300_000}), "200000 values"),
     ],
 )
 def test_contradictions_are_not_written(tmp_path: Path, change: Callable[[Sb3Model], Sb3Model], message: str) -> None:

@@ -40,4 +40,4 @@ def test_other_files_are_passed_over(tmp_path: Path, pickle: str) -> None:
 
 def test_our_own_checkpoints_carry_their_statistics(tmp_path: Path) -> None:
     (tmp_path / "vecnormalize.pkl").touch()
-    assert warn_of_normalization(tmp_path / "model.zip", tiny_model(native={"version": 1})) is None
+    assert warn_of_normalization(tmp_path / "model.zip", tiny_model(own_facts={"version": 1})) is None
