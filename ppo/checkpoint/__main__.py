@@ -82,8 +82,8 @@ def describe(path: Path) -> str:
     """Return a description of the checkpoint `path` for people; raises CheckpointError where it cannot be read."""
     model = read_zip(path)
     with open_members(path) as members:
-        verdicts = pickle_verdicts(members, model)
-    if all(verdict.startswith("inert") for verdict in verdicts.values()):
+        findings = pickle_findings(members, model)
+    if all(finding.startswith("inert") for finding in findings.values()):
         safety = "safe to load with Stable-Baselines3: every pickle is inert"
     else:
         safety = (
@@ -96,32 +96,32 @@ def describe(path: Path) -> str:
             *_section("Network", _network(model)),
             *_section("Training", _training(model)),
             *_section("Hyper-parameters (- : off, or not told)", model.hyperparameters),
-            *_section("Pickles (small programs that Stable-Baselines3 runs at load; nothing was run here)", verdicts),
+            *_section("Pickles (small programs that Stable-Baselines3 runs at load; nothing was run here)", findings),
             *_section("Members", {name: f"{size:,} bytes" for name, size in members.sizes.items()}),
             "",
-            f"Verdict: {safety}.",
+            f"Conclusion: {safety}.",
         ]
     )
 
 
-def pickle_verdicts(members: StoredZip, model: Sb3Model) -> dict[str, str]:
+def pickle_findings(members: StoredZip, model: Sb3Model) -> dict[str, str]:
     """Tell of every pickle in the zip whether it is inert; nothing is executed."""
-    verdicts = {}
+    findings = {}
     expected = {key: dumps(value) for key, value in pickled_values(model).items()}
     for key, entry in parse_json(members.read("data", MAX_DATA_BYTES)).items():
         if isinstance(entry, dict) and PICKLE_KEY in entry:
-            verdicts[f"data: {key}"] = _verdict(entry[PICKLE_KEY], expected.get(key))
+            findings[f"data: {key}"] = _finding(entry[PICKLE_KEY], expected.get(key))
     for name in members.sizes:
         if name.endswith((".pth", ".pt")):
             try:
                 load_tensors(members.read(name))
-                verdicts[name] = "inert: tensors only"
+                findings[name] = "inert: tensors only"
             except ValueError as error:
-                verdicts[name] = f"NOT PROVEN: {error}"
-    return verdicts
+                findings[name] = f"NOT PROVEN: {error}"
+    return findings
 
 
-def _verdict(serialized: object, expected: bytes | None) -> str:
+def _finding(serialized: object, expected: bytes | None) -> str:
     """Judge one base64 pickle; `expected` is what the plain facts beside it, of which it holds only numbers, become."""
     try:
         pickle = base64.b64decode(str(serialized), validate=True)

@@ -185,8 +185,8 @@ def test_two_processes(tmp_path: Path) -> None:
         "train.py", "--preset", "smoke", "--processes", "2", *every_iteration, "-e", "walk", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    verdicts = re.findall(r"evaluation at ([\d,]+) steps: \d of 8 commands pass", result.stdout)
-    assert verdicts == ["384", "768", "1,152"]
+    steps = re.findall(r"evaluation at ([\d,]+) steps: \d of 8 commands pass", result.stdout)
+    assert steps == ["384", "768", "1,152"]
     events = EventAccumulator(str(run_folder(tmp_path) / "RecurrentPPO_1"))
     events.Reload()
     assert {"eval/commands_passed", "eval/score", "eval/survival"} <= set(events.Tags()["scalars"])

@@ -143,13 +143,13 @@ def test_commands_in_words() -> None:
     ]
 
 
-def test_the_table_shows_every_command_and_verdict() -> None:
+def test_the_table_shows_every_command_and_whether_it_passes() -> None:
     summaries = run(Recorder(4), FakeSimulator(4))
     lines = printed(summaries, width=100)
     (survived,) = (line for line in lines if line.startswith("survived"))
     assert survived.split() == ["survived", "100.0%", "100.0%"]
-    (verdict,) = (line for line in lines if line.startswith("meets"))
-    assert verdict.split()[-2:] == ["no", "no"]
+    (passed,) = (line for line in lines if line.startswith("meets"))
+    assert passed.split()[-2:] == ["no", "no"]
     (transport,) = (line for line in lines if line.startswith("cost of transport"))
     assert transport.split()[3] == "-"
 
@@ -213,7 +213,7 @@ def test_means_are_over_the_commands_that_are_asked_for_them() -> None:
     assert values["drift"] == pytest.approx(0.01)
 
 
-def test_the_verdict_is_one_line() -> None:
+def test_the_result_is_one_line() -> None:
     good, bad = walking(COMMANDS[1]), walking(COMMANDS[2], 0.06)
     assert result_line([good], CRITERIA) == "1 of 1 commands pass"
     assert result_line([standing(0.034), good], CRITERIA) == "1 of 2 commands pass; stand: drift 0.034 is above 0.03"

@@ -214,7 +214,7 @@ class ExchangeTests:
         shown = capsys.readouterr().out
         assert "policy_class" in shown
         assert "policy.pth                  inert" in shown
-        assert "Verdict: not proven safe" in shown
+        assert "Conclusion: not proven safe" in shown
 
     def test_inspect_vouches_for_exported_ones(
         self, exchanged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -222,5 +222,5 @@ class ExchangeTests:
         out = tmp_path / "out.zip"
         assert main(["export", str(exchanged / "genuine_relu_shared.zip"), str(out)]) == 0
         assert main(["inspect", str(out)]) == 0
-        assert "Verdict: safe to load" in capsys.readouterr().out
+        assert "Conclusion: safe to load" in capsys.readouterr().out
         assert "biped_ppo_native" not in json.loads(members_of(out)["data"])

@@ -47,7 +47,7 @@ def test_inspect_of_our_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "data: policy_class       inert",
         "policy.optimizer.pth     inert",
         "native_state.pt          inert",
-        "Verdict: safe to load",
+        "Conclusion: safe to load",
     ):
         assert line in shown
 
@@ -59,7 +59,7 @@ def test_inspect_vouches_for_an_mlp_in_front(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "observation  5 numbers, through an MLP of 12, 8 in front of actor and critic" in shown
     assert "data: policy_kwargs      inert" in shown
-    assert "Verdict: safe to load" in shown
+    assert "Conclusion: safe to load" in shown
 
 
 def _repickle(change: Callable[[bytes], bytes]) -> Callable[[dict[str, Any]], None]:
@@ -110,7 +110,7 @@ def test_inspect_warns_of_any_other_features_extractor(
     assert main(["inspect", str(path)]) == 0
     shown = capsys.readouterr().out
     assert problem in shown
-    assert "Verdict: not proven safe" in shown
+    assert "Conclusion: not proven safe" in shown
 
 
 def _evil_entry(data: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ def test_inspect_warns_of_pickles(
     assert main(["inspect", str(path)]) == 0
     shown = capsys.readouterr().out
     assert problem in shown
-    assert "Verdict: not proven safe" in shown
+    assert "Conclusion: not proven safe" in shown
 
 
 def test_inspect_warns_of_a_torch_file_that_we_do_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +147,7 @@ def test_inspect_warns_of_a_torch_file_that_we_do_not_read(tmp_path: Path, capsy
     assert main(["inspect", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "pytorch_variables.pth    NOT PROVEN" in shown
-    assert "Verdict: not proven safe" in shown
+    assert "Conclusion: not proven safe" in shown
 
 
 def test_export_strips_what_is_our_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
