@@ -2,7 +2,7 @@
 
 import dataclasses
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,11 @@ STEPS = Range(1, 10**15)
 """Of control steps."""
 SEEDS = Range(0, 2**63 - 1)
 """What random number generators and checkpoints take."""
+OLD_NAMES: Mapping[str, str] = {
+    "env.rewards.fall": "large_tilt",
+    "env.rewards.fall_tilt_deg": "large_tilt_limit_deg",
+}
+"""What fields are called now, by the path that they had in older checkpoints and `config.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +146,35 @@ def changed_flags(before: Mapping[str, Any], after: Experiment) -> list[str]:
 
 
 def from_plain(data: Mapping[str, Any]) -> Experiment:
-    """The experiment that `to_plain` was given.
+    """The experiment that `to_plain` was given, also under `OLD_NAMES`.
 
     Raises:
         ValueError: a value is missing, unknown or of the wrong type.
     """
     try:
-        return dacite.from_dict(Experiment, dict(data), dacite.Config(cast=[tuple, Path], strict=True))
+        return dacite.from_dict(
+            Experiment, _with_present_names(dict(data)), dacite.Config(cast=[tuple, Path], strict=True)
+        )
     except (dacite.DaciteError, TypeError, ConfigurationError) as error:
         raise ValueError(f"the stored configuration does not fit this version: {error}") from None
+
+
+def _with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    for path, present in OLD_NAMES.items():
+        *sections, old = path.split(".")
+        data = _renamed(data, sections, old, present)
+    return dict(data)
+
+
+def _renamed(data: Mapping[str, Any], sections: Sequence[str], old: str, present: str) -> Mapping[str, Any]:
+    """A copy in which a field, in sections of sections, is called otherwise."""
+    if sections:
+        section = data.get(sections[0])
+        if not isinstance(section, Mapping):
+            return data
+        return {**data, sections[0]: _renamed(section, sections[1:], old, present)}
+    # Beside its new name, an old one is as unknown as any other word.
+    return data if present in data else {present if name == old else name: value for name, value in data.items()}
 
 
 def stored_name(folder: Path) -> str | None:

@@ -29,7 +29,7 @@ class RewardParameters:
     """m^2/s^2."""
     wz_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.25
     """rad^2/s^2."""
-    fall_tilt_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
+    large_tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
     """Degrees."""
     low_height_limit: Annotated[float, Range(-1e6, 1e6)] = 0.35
     """m."""
@@ -151,9 +151,9 @@ def torso_stability(inputs: RewardInputs, parameters: RewardParameters, robot: R
     return torch.exp(-angle.square())
 
 
-def fall(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
-    """Stay clear of falls: 1 while the base tilts beyond a limit, before the episode ends."""
-    return (-inputs.state.projected_gravity[:, 2] < math.cos(math.radians(parameters.fall_tilt_deg))).float()
+def large_tilt(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
+    """Keep the base from tilting far: 1 while it does beyond a limit, before the episode ends."""
+    return (-inputs.state.projected_gravity[:, 2] < math.cos(math.radians(parameters.large_tilt_limit_deg))).float()
 
 
 def height_error(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:

@@ -65,8 +65,8 @@ class RewardWeights:
     """Sum of the squares of the horizontal parts of gravity's direction: the squared sine of the tilt."""
     torso_stability: Weight = term(terms.torso_stability, 5.0)
     """`exp(-tilt^2)` of the angle in rad between base and vertical."""
-    fall: Weight = term(terms.fall, -100.0)
-    """1 while the base tilts by more than `fall_tilt_deg`: falling, but the episode goes on."""
+    large_tilt: Weight = term(terms.large_tilt, -100.0)
+    """1 while the base tilts by more than `large_tilt_limit_deg`: it may be falling, but the episode goes on."""
     height_error: Weight = term(terms.height_error, -2.0)
     """Square of the base's distance in m from its nominal height."""
     low_height: Weight = term(terms.low_height, -50.0)

@@ -74,7 +74,7 @@ CASES = {
     "roll_pitch_rate": (with_state(base_angular_velocity=torch.tensor([[1.0, -2.0, 3.0]])), 5.0),
     "tilt": (with_state(projected_gravity=torch.tensor([[0.3, 0.4, -math.sqrt(0.75)]])), 0.25),
     "torso_stability": (with_state(projected_gravity=tilted(20.0)), math.exp(-(math.radians(20.0) ** 2))),
-    "fall": (with_state(projected_gravity=tilted(25.1)), 1.0),
+    "large_tilt": (with_state(projected_gravity=tilted(25.1)), 1.0),
     "height_error": (with_state(base_position=torch.tensor([[3.0, 3.0, BIPED.nominal_base_height - 0.1]])), 0.01),
     "low_height": (with_state(base_position=torch.tensor([[0.0, 0.0, 0.349]])), 1.0),
     "action_rate": (
@@ -146,7 +146,7 @@ def test_joint_movement_is_capped() -> None:
 
 
 def test_thresholds_are_not_reached_just_inside() -> None:
-    assert evaluate("fall", with_state(projected_gravity=tilted(24.9))).item() == 0.0
+    assert evaluate("large_tilt", with_state(projected_gravity=tilted(24.9))).item() == 0.0
     assert evaluate("low_height", with_state(base_position=torch.tensor([[0.0, 0.0, 0.351]]))).item() == 0.0
 
 
