@@ -9,8 +9,7 @@ quaternions (w x y z) are those of the base link in the world.
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from types import ModuleType
 from typing import Any
@@ -20,16 +19,13 @@ import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
-from biped.simulators.config import CAMERA_OFFSET, LARGEST_VALUE, SimulationConfig
+from biped.simulators.config import CAMERA_OFFSET, GROUND_FRICTION, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.genesis_cache import settle_caches
-from biped.simulators.state import State, rotate, rotate_inverse, state_from_rows
+from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
-
-GROUND_FRICTION = 0.01
-"""Coefficient of the ground itself. Genesis uses the larger one of two surfaces, so the robot's own decides."""
 
 
 class GenesisSimulator:
@@ -51,9 +47,6 @@ class GenesisSimulator:
         ValueError: if Genesis is missing or of another version, or the device or a display for the viewer is.
     """
 
-    build_seconds: float
-    """Time the constructor took, s: import, scene and, on the first run, minutes of compiling kernels."""
-
     def __init__(
         self,
         robot: Robot,
@@ -67,7 +60,6 @@ class GenesisSimulator:
     ) -> None:
         if viewer and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise ValueError("The viewer needs a display, and DISPLAY is not set; record a video instead.")
-        start = time.perf_counter()
         gs = _start_genesis(device, config.performance_mode, verbose)
         self.robot = robot
         self.num_envs = num_envs
@@ -113,9 +105,9 @@ class GenesisSimulator:
 
         joints = [self._entity.get_joint(name) for name in robot.joint_names]
         feet = [self._entity.get_link(name) for name in robot.foot_links]
-        self._joint_dofs = _index([joint.dofs_idx_local[0] for joint in joints], device)
-        self._joint_qs = _index([joint.qs_idx_local[0] for joint in joints], device)
-        self._feet = _index([foot.idx_local for foot in feet], device)
+        self._joint_dofs = even_index([joint.dofs_idx_local[0] for joint in joints], device)
+        self._joint_qs = even_index([joint.qs_idx_local[0] for joint in joints], device)
+        self._feet = even_index([foot.idx_local for foot in feet], device)
         self._foot_geoms = [geom.idx for foot in feet for geom in foot.geoms]
         self._base = self._entity.get_link(robot.base_link).idx_local
 
@@ -139,7 +131,6 @@ class GenesisSimulator:
         self.set_motor_strength(self._strength)
         self.reset(~self._failed, *self._standing_pose)
         self._standing = self._values()[0].clone()
-        self.build_seconds = time.perf_counter() - start
 
     def step(self, joint_target: Tensor) -> None:
         """Simulate one control step with the servos' position targets `joint_target` `[N, J]` in rad.
@@ -357,11 +348,3 @@ def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) 
     if gs.device.type != device.type or device.index not in (None, gs.device.index):
         raise ValueError(f"Genesis runs on {gs.device} in this process and cannot run on {device}.")
     return gs
-
-
-def _index(indices: Sequence[int], device: torch.device) -> slice | Tensor:
-    """`indices` as a slice where they rise evenly, as then reads are views and writes need no scatter."""
-    step = max(1, indices[1] - indices[0])
-    if list(indices) == list(range(indices[0], indices[-1] + 1, step)):
-        return slice(indices[0], indices[-1] + 1, step)
-    return torch.tensor(indices, device=device)

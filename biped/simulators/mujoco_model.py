@@ -1,4 +1,4 @@
-"""The robot's URDF as a MuJoCo model: free base, servos, ground, and scenery where there is a camera.
+"""The robot's URDF as a MuJoCo model: free base, servos, sensors, ground, and scenery where there is a camera.
 
 MuJoCo itself is passed in, as only `biped/simulators/mujoco.py` imports it.
 """
@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from biped.robots.robot import Robot
-from biped.simulators.genesis import GROUND_FRICTION
+from biped.simulators.config import GROUND_FRICTION, SimulationConfig
 
 
 def sole_site(foot_link: str) -> str:
@@ -16,34 +16,51 @@ def sole_site(foot_link: str) -> str:
     return f"{foot_link}_sole"
 
 
-def build_model(mujoco: ModuleType, robot: Robot, time_step: float, self_collision: bool, *, visual: bool) -> Any:  # noqa: ANN401
-    """The robot's URDF with a free base, servos and ground, compiled to an `MjModel`; `time_step` in s."""
+def contact_sensor(foot_link: str) -> str:
+    """Name of the sensor of the net contact force on a foot, `[3]` N."""
+    return f"{foot_link}_contact"
+
+
+def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, visual: bool) -> Any:  # noqa: ANN401
+    """The robot's URDF with a free base, servos and ground, compiled to an `MjModel`; `visual` for one to look at."""
     description = ElementTree.parse(robot.asset).getroot()
     # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
     # hangs from a fixed joint.
     settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true"}
     ElementTree.SubElement(ElementTree.SubElement(description, "mujoco"), "compiler", settings)
     spec = mujoco.MjSpec.from_string(ElementTree.tostring(description, encoding="unicode"))
-    spec.option.timestep = time_step
+    spec.option.timestep = config.control_dt / config.substeps
+    spec.option.iterations = config.iterations
+    spec.option.tolerance = config.tolerance
     # Treats the damping of joints and servos implicitly: 0.8 N m s/rad is much for a foot of 0.01 kg m^2.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    # Coulomb's cone; the default, a pyramid, holds a sliding foot less in some directions than in others.
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    cones = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC}
+    spec.option.cone = cones[config.friction_cone]
     spec.body(robot.base_link).add_freejoint()
     for joint in spec.joints:
         # The range of the servo limits its torque, and grows with its strength; that of the URDF would not.
         joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
-    for name, armature in zip(robot.joint_names, robot.armature, strict=True):
-        spec.joint(name).armature = armature
+    for index, name in enumerate(robot.joint_names):
+        spec.joint(name).armature = robot.armature[index]
         servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        servo.gainprm[0] = robot.stiffness[index]
         servo.biastype = mujoco.mjtBias.mjBIAS_AFFINE
+        servo.biasprm[1:3] = -robot.stiffness[index], -robot.damping[index]
         servo.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-        servo.forcerange = [-1.0, 1.0]
+        servo.forcerange = -robot.effort_limit[index], robot.effort_limit[index]
     for name in robot.foot_links:
         spec.body(name).add_site(name=sole_site(name), pos=robot.sole_offset)
+        spec.add_sensor(
+            name=contact_sensor(name),
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_BODY,
+            objname=name,
+            # The force only, the sum over all contacts, one slot.
+            intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1],
+        )
     for geom in spec.geoms:
         if geom.contype:
-            geom.contype = int(self_collision)
+            geom.contype = int(config.self_collision)
             # Hidden from cameras behind the visual shapes.
             geom.group = 3
     # MuJoCo, too, takes the larger friction of two surfaces, so the robot's own decides.

@@ -1,5 +1,6 @@
 """The physical state of all robots after one control step, in SI units, and the rotations to read it by."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -124,3 +125,11 @@ def state_from_rows(rows: Tensor, num_joints: int, failed: Tensor) -> State:
         foot_contact_force=force,
         failed=failed,
     )
+
+
+def even_index(indices: Sequence[int], device: torch.device) -> slice | Tensor:
+    """`indices` as a slice where they rise evenly, as then reads are views and writes need no scatter."""
+    step = max(1, indices[1] - indices[0])
+    if list(indices) == list(range(indices[0], indices[-1] + 1, step)):
+        return slice(indices[0], indices[-1] + 1, step)
+    return torch.tensor(indices, device=device)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from biped.robots.robot import BIPED
 from biped.simulators.config import SimulationConfig
-from biped.simulators.genesis import GenesisSimulator, _index
+from biped.simulators.genesis import GenesisSimulator
+from biped.simulators.state import even_index
 
 CPU = torch.device("cpu")
 
@@ -57,9 +58,9 @@ def test_missing_genesis_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_evenly_rising_indices_become_slices_and_others_tensors() -> None:
-    assert _index([6, 7, 8], CPU) == slice(6, 9, 1)
-    assert _index([4, 8], CPU) == slice(4, 9, 4)
+    assert even_index([6, 7, 8], CPU) == slice(6, 9, 1)
+    assert even_index([4, 8], CPU) == slice(4, 9, 4)
     for indices in ([8, 4], [1, 2, 4], [3, 3]):
-        index = _index(indices, CPU)
+        index = even_index(indices, CPU)
         assert isinstance(index, Tensor)
         assert index.tolist() == indices

@@ -1,4 +1,7 @@
+"""What every engine must do, held by the same tests."""
+
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -6,61 +9,40 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from biped.robots.robot import BIPED
-from biped.simulators.genesis import GenesisSimulator
-from biped.simulators.state import State
-
-DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
-WEIGHT = 2.9 * 9.81
-"""N."""
-
-Pose = tuple[Tensor, Tensor, Tensor]
-
-
-def standing_pose(num_envs: int) -> Pose:
-    """Base position, base quaternion and joint positions of robots standing at the origin."""
-    position = torch.tensor([0.0, 0.0, BIPED.nominal_base_height]).repeat(num_envs, 1)
-    quaternion = torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(num_envs, 1)
-    return position, quaternion, DEFAULT_POSITION.repeat(num_envs, 1)
-
-
-def all_of(simulation: GenesisSimulator) -> Tensor:
-    return torch.ones(simulation.num_envs, dtype=torch.bool)
+from biped.simulators.config import SimulationConfig
+from biped.simulators.mujoco import MujocoSimulator
+from tests.biped.simulators.motions import (
+    WEIGHT,
+    Simulator,
+    all_of,
+    flat,
+    hold,
+    lift,
+    make_nominal,
+    standing_pose,
+    targets,
+    trajectory,
+)
+from tests.conftest import NUM_ENVS
 
 
-def targets(num_envs: int, steps: int, size: float = 0.2) -> Tensor:
-    """Random joint targets `[steps, N, J]` around the default pose."""
-    noise = torch.randn(steps, num_envs, BIPED.num_joints, generator=torch.Generator().manual_seed(0))
-    return DEFAULT_POSITION + size * noise
+@pytest.fixture(scope="module")
+def mujoco_simulation() -> Iterator[MujocoSimulator]:
+    """As many robots in MuJoCo as the shared ones in Genesis, in whatever state the last test left them."""
+    simulation = MujocoSimulator(BIPED, NUM_ENVS, SimulationConfig(), torch.device("cpu"))
+    yield simulation
+    simulation.close()
 
 
-def flat(state: State) -> Tensor:
-    """All fields in one row per robot."""
-    return torch.cat([value.reshape(len(state.failed), -1).float() for value in state], dim=1)
-
-
-def trajectory(simulation: GenesisSimulator, joint_targets: Tensor) -> Tensor:
-    """Everything read along `joint_targets` `[steps, N, J]`, in one tensor `[steps, N, ...]`."""
-    rows = []
-    for target in joint_targets:
-        simulation.step(target)
-        rows.append(flat(simulation.read()))
-    return torch.stack(rows)
-
-
-@pytest.fixture
-def simulation(genesis_simulation: GenesisSimulator) -> GenesisSimulator:
+@pytest.fixture(params=["mujoco", pytest.param("genesis", marks=pytest.mark.genesis)])
+def simulation(request: pytest.FixtureRequest) -> Simulator:
     """Nominal robots standing at rest at the origin."""
-    num_envs = genesis_simulation.num_envs
-    genesis_simulation.set_friction(torch.ones(num_envs))
-    genesis_simulation.set_motor_strength(torch.ones(num_envs, BIPED.num_joints))
-    if not torch.equal(genesis_simulation.base_mass(), torch.full((num_envs,), 0.9)):
-        genesis_simulation.set_added_mass(torch.zeros(num_envs))
-    genesis_simulation.reset(all_of(genesis_simulation), *standing_pose(num_envs))
-    return genesis_simulation
+    simulation: Simulator = request.getfixturevalue(f"{request.param}_simulation")
+    make_nominal(simulation)
+    return simulation
 
 
-@pytest.mark.genesis
-def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: GenesisSimulator) -> None:
+def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Simulator) -> None:
     generator = torch.Generator().manual_seed(0)
     num_envs = simulation.num_envs
     position = torch.rand(num_envs, 3, generator=generator) + 1.0
@@ -79,13 +61,10 @@ def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Ge
     assert not state.failed.any()
 
 
-@pytest.mark.genesis
-def test_each_target_moves_the_joint_of_its_name(simulation: GenesisSimulator) -> None:
+def test_each_target_moves_the_joint_of_its_name(simulation: Simulator) -> None:
     joints = BIPED.num_joints
-    position, quaternion, joint_position = standing_pose(simulation.num_envs)
-    position[:, 2] = 2.0
-    simulation.reset(all_of(simulation), position, quaternion, joint_position)
-    target = joint_position.clone()
+    lift(simulation)
+    target = standing_pose(simulation.num_envs)[2]
     target[:joints] += 0.1 * torch.eye(joints)
     simulation.step(target)
     velocity = simulation.read().joint_velocity
@@ -94,16 +73,14 @@ def test_each_target_moves_the_joint_of_its_name(simulation: GenesisSimulator) -
     assert velocity[joints:].abs().max() < 1e-4
 
 
-@pytest.mark.genesis
-def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: GenesisSimulator) -> None:
+def test_the_feet_are_level_and_symmetric_in_the_default_pose(simulation: Simulator) -> None:
     foot_position = simulation.read().foot_position
     right, left = foot_position[:, 0], foot_position[:, 1]
     assert_close(left, right * torch.tensor([1.0, -1.0, 1.0]), atol=1e-6, rtol=0.0)
     assert_close(right[0], torch.tensor([0.02, -0.06, 0.0]), atol=2e-3, rtol=0.0)
 
 
-@pytest.mark.genesis
-def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: GenesisSimulator) -> None:
+def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulation: Simulator) -> None:
     lowest = torch.full((simulation.num_envs,), math.inf)
     for _ in range(100):
         simulation.step(standing_pose(simulation.num_envs)[2])
@@ -116,9 +93,8 @@ def test_the_robot_stands_for_two_seconds_and_its_feet_carry_its_weight(simulati
     assert_close(state.foot_contact_force[:, 0], state.foot_contact_force[:, 1], rtol=0.01, atol=0.0)
 
 
-@pytest.mark.genesis
 @pytest.mark.parametrize("height", [BIPED.nominal_base_height, 1.0])
-def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: GenesisSimulator, height: float) -> None:
+def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: Simulator, height: float) -> None:
     generator = torch.Generator().manual_seed(0)
     num_envs, half = simulation.num_envs, simulation.num_envs // 2
     swap = [4, 5, 6, 7, 0, 1, 2, 3, 8]
@@ -150,14 +126,11 @@ def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: GenesisSimulator
     assert_mirrored(state.foot_contact_force, state.foot_contact_force.flip(1), 0.5)
 
 
-@pytest.mark.genesis
-def test_torques_follow_the_pd_law_up_to_the_limit(simulation: GenesisSimulator) -> None:
+def test_torques_follow_the_pd_law_up_to_the_limit(simulation: Simulator) -> None:
     strength = torch.linspace(0.6, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, BIPED.num_joints)
     simulation.set_motor_strength(strength)
-    position, quaternion, joint_position = standing_pose(simulation.num_envs)
-    position[:, 2] = 2.0
-    simulation.reset(all_of(simulation), position, quaternion, joint_position)
-    target = joint_position.clone()
+    lift(simulation)
+    target = standing_pose(simulation.num_envs)[2]
     target[:, 3] += 0.2
     target[:, 8] += 3.0
     simulation.step(target)
@@ -168,14 +141,11 @@ def test_torques_follow_the_pd_law_up_to_the_limit(simulation: GenesisSimulator)
     assert_close(state.joint_torque[:, 8], 12.0 * strength[:, 8])
 
 
-@pytest.mark.genesis
-def test_foot_velocity_is_the_rate_of_foot_position(simulation: GenesisSimulator) -> None:
-    position, quaternion, joint_position = standing_pose(simulation.num_envs)
-    position[:, 2] = 2.0
-    simulation.reset(all_of(simulation), position, quaternion, joint_position)
+def test_foot_velocity_is_the_rate_of_foot_position(simulation: Simulator) -> None:
+    lift(simulation)
     positions, velocities = [], []
     for _ in range(8):
-        simulation.step(joint_position + 0.1)
+        simulation.step(standing_pose(simulation.num_envs)[2] + 0.1)
         state = simulation.read()
         positions.append(state.foot_position)
         velocities.append(state.foot_velocity)
@@ -185,8 +155,7 @@ def test_foot_velocity_is_the_rate_of_foot_position(simulation: GenesisSimulator
     assert_close(moved / simulation.control_dt, mean_velocity, atol=0.05, rtol=0.05)
 
 
-@pytest.mark.genesis
-def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: GenesisSimulator) -> None:
+def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: Simulator) -> None:
     generator = torch.Generator().manual_seed(0)
     friction = 0.4 + torch.rand(simulation.num_envs, generator=generator)
     strength = 0.6 + torch.rand(simulation.num_envs, BIPED.num_joints, generator=generator)
@@ -203,42 +172,34 @@ def test_randomised_properties_are_read_back_and_differ_between_robots(simulatio
     assert_close(simulation.base_mass(), 0.9 + mass)
 
 
-@pytest.mark.genesis
-def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: GenesisSimulator) -> None:
+def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: Simulator) -> None:
     mass = torch.linspace(0.0, 0.4, simulation.num_envs)
     simulation.set_added_mass(mass)
     simulation.set_added_mass(mass)
-    trajectory(simulation, DEFAULT_POSITION.expand(100, simulation.num_envs, -1))
-    force = simulation.read().foot_contact_force.sum(dim=1)
+    force = hold(simulation, 100).foot_contact_force.sum(dim=1)
     assert_close(force, WEIGHT + 9.81 * mass, rtol=0.01, atol=0.0)
 
 
-@pytest.mark.genesis
-def test_weaker_motors_sag_more(simulation: GenesisSimulator) -> None:
+def test_weaker_motors_sag_more(simulation: Simulator) -> None:
     strength = torch.linspace(0.7, 1.2, simulation.num_envs)
     simulation.set_motor_strength(strength.unsqueeze(1).expand(-1, BIPED.num_joints))
-    trajectory(simulation, DEFAULT_POSITION.expand(75, simulation.num_envs, -1))
-    height = simulation.read().base_position[:, 2]
+    height = hold(simulation, 75).base_position[:, 2]
     assert (height.diff() > 0.0).all()
 
 
-@pytest.mark.genesis
-def test_feet_slide_further_the_lower_their_friction(simulation: GenesisSimulator) -> None:
+def test_feet_slide_further_the_lower_their_friction(simulation: Simulator) -> None:
     friction = torch.tensor([0.05, 0.2, 0.8]).repeat(4)[: simulation.num_envs]
     simulation.set_friction(friction)
-    trajectory(simulation, DEFAULT_POSITION.expand(25, simulation.num_envs, -1))
-    before = simulation.read().foot_position
+    before = hold(simulation, 25).foot_position
     velocity = torch.zeros(simulation.num_envs, 3)
     velocity[:, 1] = 0.6
     simulation.set_velocity(velocity, torch.zeros(simulation.num_envs, 3))
-    trajectory(simulation, DEFAULT_POSITION.expand(15, simulation.num_envs, -1))
-    slid = (simulation.read().foot_position - before)[:3, :, 1].mean(dim=1)
+    slid = (hold(simulation, 15).foot_position - before)[:3, :, 1].mean(dim=1)
     assert slid[0] > 2.0 * slid[2]
     assert slid[0] > slid[1] > slid[2]
 
 
-@pytest.mark.genesis
-def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: GenesisSimulator) -> None:
+def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: Simulator) -> None:
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[:, 2] = 2.0
     quaternion[:] = 0.5  # x, y, z of the body are y, z, x of the world
@@ -261,8 +222,7 @@ def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation
     assert_close(moved[0], torch.tensor([1.0, 2.0, 3.0]), atol=0.3, rtol=0.0)
 
 
-@pytest.mark.genesis
-def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: GenesisSimulator) -> None:
+def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulation: Simulator) -> None:
     joint_targets = targets(simulation.num_envs, 20)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -277,9 +237,8 @@ def test_a_masked_reset_leaves_the_other_robots_trajectories_unchanged(simulatio
     assert not torch.equal(second[:, mask], undisturbed[10:, mask])
 
 
-@pytest.mark.genesis
 @pytest.mark.parametrize("broken", [0, 1, 2], ids=["position", "quaternion", "joints"])
-def test_a_failed_robot_is_reported_and_reset_alone(simulation: GenesisSimulator, broken: int) -> None:
+def test_a_failed_robot_is_reported_and_reset_alone(simulation: Simulator, broken: int) -> None:
     joint_targets = targets(simulation.num_envs, 12)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -299,8 +258,7 @@ def test_a_failed_robot_is_reported_and_reset_alone(simulation: GenesisSimulator
     assert simulation.read().base_position[:, 2].min() > 0.3
 
 
-@pytest.mark.genesis
-def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simulation: GenesisSimulator) -> None:
+def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simulation: Simulator) -> None:
     joint_targets = targets(simulation.num_envs, 15)
     pose = standing_pose(simulation.num_envs)
     undisturbed = trajectory(simulation, joint_targets)
@@ -318,8 +276,7 @@ def test_a_failed_robot_that_is_not_reset_stays_reported_and_stops_nobody(simula
     assert not simulation.read().failed.any()
 
 
-@pytest.mark.genesis
-def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: GenesisSimulator) -> None:
+def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: Simulator) -> None:
     target = standing_pose(simulation.num_envs)[2]
     target[4, 3] = math.nan
     simulation.step(target)
@@ -328,8 +285,7 @@ def test_a_target_that_is_no_number_fails_the_robot_it_was_for(simulation: Genes
     assert flat(state).isfinite().all()
 
 
-@pytest.mark.genesis
-def test_a_robot_beyond_all_bounds_has_failed(simulation: GenesisSimulator) -> None:
+def test_a_robot_beyond_all_bounds_has_failed(simulation: Simulator) -> None:
     position, quaternion, joint_position = standing_pose(simulation.num_envs)
     position[3, 0] = 1e5
     simulation.reset(all_of(simulation), position, quaternion, joint_position)
@@ -338,8 +294,7 @@ def test_a_robot_beyond_all_bounds_has_failed(simulation: GenesisSimulator) -> N
     assert torch.equal(state.base_position[3], torch.tensor([0.0, 0.0, BIPED.nominal_base_height]))
 
 
-@pytest.mark.genesis
-def test_a_restored_simulation_continues_bit_for_bit(simulation: GenesisSimulator) -> None:
+def test_a_restored_simulation_continues_bit_for_bit(simulation: Simulator) -> None:
     joint_targets = targets(simulation.num_envs, 60)
     simulation.set_friction(torch.linspace(0.4, 1.2, simulation.num_envs))
     simulation.set_motor_strength(torch.linspace(0.8, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, 9))
@@ -359,3 +314,18 @@ def test_a_restored_simulation_continues_bit_for_bit(simulation: GenesisSimulato
     simulation.load_state_dict(saved)
     assert torch.equal(simulation.read().joint_torque, after.joint_torque)
     assert torch.equal(trajectory(simulation, joint_targets[20:]), continued)
+
+
+@pytest.mark.parametrize(("axis", "rate"), [(0, 0.8), (1, -0.6), (2, 1.5)])
+def test_roll_pitch_and_yaw_turn_with_the_rates_about_the_axes(simulation: Simulator, axis: int, rate: float) -> None:
+    lift(simulation)
+    angular = torch.zeros(simulation.num_envs, 3)
+    angular[:, axis] = rate
+    simulation.set_velocity(torch.zeros(simulation.num_envs, 3), angular)
+    state = hold(simulation, 1)
+    assert_close(
+        state.roll_pitch_yaw[:, axis],
+        torch.full((simulation.num_envs,), rate * simulation.control_dt),
+        rtol=0.1,
+        atol=0,
+    )
