@@ -9,7 +9,7 @@ import torch
 from app.experiment import Experiment, to_plain
 from biped.env import BipedEnv, EnvConfig
 from biped.robots.robot import BIPED, Robot
-from biped.simulators.config import SimulationConfig
+from biped.simulators.config import SimulationConfig, fine
 from biped.simulators.genesis import GenesisSimulator, import_genesis
 from biped.simulators.interface import Simulator
 from biped.simulators.mujoco import MujocoSimulator, import_mujoco
@@ -64,6 +64,16 @@ ENGINES: Mapping[str, Engine] = {
         compiles=False,
     ),
 }
+
+
+def physics_of(engine: str, experiment: Experiment) -> SimulationConfig:
+    """The physics of an experiment's robots in an engine.
+
+    MuJoCo, where they were not trained in it, checks them in fine steps; Genesis has its own solver, which is not
+    served by them.
+    """
+    checks = engine == "mujoco" and experiment.simulator != engine
+    return fine(experiment.simulation) if checks else experiment.simulation
 
 
 @dataclass(frozen=True)

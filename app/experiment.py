@@ -24,6 +24,8 @@ LONGEST_NAME = 250
 """Bytes of a run's name, so that a number still fits behind it in the name of its folder."""
 STEPS = Range(1, 10**15)
 """Of control steps."""
+EngineName = Literal["genesis", "mujoco"]
+PresetName = Literal["default", "cpu", "quick", "gpu", "robust", "smoke"]
 SEEDS = Range(0, 2**63 - 1)
 """What random number generators and checkpoints take."""
 OLD_NAMES: Mapping[str, str] = {
@@ -57,10 +59,12 @@ class Experiment:
     """Weights & Biases run name; the run's folder name if not given."""
     adaptive_lr: bool = False
     """Let the KL divergence of the updates steer the learning rate; the same as --ppo.lr.schedule adaptive."""
-    preset: Literal["default", "cpu", "gpu", "robust", "smoke"] = "default"
+    preset: PresetName = "default"
     """Values that the other flags start from."""
+    simulator: EngineName = "genesis"
+    """Engine to train in: genesis, on a CPU or a GPU; mujoco, on a CPU and about twice as fast there."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:<index>."""
+    """auto, cpu, cuda or cuda:<index>. MuJoCo simulates on the CPU, and with it the network learns there too."""
     seed: Annotated[int, SEEDS] = 1
     """Seed of weights, robots, exploration and minibatches."""
     precision: PrecisionName = "auto"
@@ -71,6 +75,8 @@ class Experiment:
     """Number of periodic checkpoints to keep; all of them if not given."""
     eval_freq: Annotated[int | None, STEPS] = None
     """Control steps between two examinations as in `play.py --evaluate`, keeping the best model; none if not given."""
+    eval_simulator: EngineName | Literal["both"] | None = None
+    """Engine of the examinations; the one to train in if not given. both asks both, and the worse result counts."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     processes: Annotated[int | Literal["auto"], Range(1, 1024)] = 1
@@ -92,6 +98,13 @@ class Experiment:
         if self.wandb and not (0 < len(self.wandb_project) <= 128 and set(self.wandb_project).isdisjoint("/\\#?%:")):
             problem = f"must have 1 to 128 letters and none of / \\ # ? % :, not {self.wandb_project!r}"
             raise ConfigurationError(type(self), "wandb_project", problem)
+
+    @property
+    def eval_simulators(self) -> tuple[EngineName, ...]:
+        """Engines of the examinations, the one to train in first if it is among them."""
+        if self.eval_simulator != "both":
+            return (self.eval_simulator or self.simulator,)
+        return ("genesis", "mujoco") if self.simulator == "genesis" else ("mujoco", "genesis")
 
     def with_schedule(self, schedule: Literal["constant", "linear", "adaptive"]) -> "Experiment":
         """The same experiment with another schedule of the learning rate, and the shorthand flag in line with it.

@@ -3,17 +3,33 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from app.command_line import fail, flags_given, parse
+from app.experiment import EngineName, PresetName
 from biped.examination.examination import WARMUP_S
 from ppo.value_ranges import Range, check_ranges
 
 DESCRIPTION = "Watch and measure a two-legged robot that was trained with train.py. Flags may be written with - or _."
+
+
+@dataclass(frozen=True)
+class PhysicsOptions:
+    """What may differ from the training."""
+
+    substeps: Annotated[int | None, tyro.conf.arg(metavar="INT"), Range(1, 1000)] = None
+    """Physics steps per control step."""
+    friction_cone: Annotated[Literal["pyramidal", "elliptic"] | None, tyro.conf.arg(metavar="{pyramidal,elliptic}")] = (
+        None
+    )
+    """Shape of friction in MuJoCo."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -30,12 +46,14 @@ class PlayOptions:
     agent: Literal["trained", "zero", "random"] = "trained"
     """trained: the checkpoint's policy. zero: hold the default pose. random: standard normal actions, as before any
     training. The last two need no checkpoint."""
-    preset: Annotated[Literal["default", "cpu", "gpu", "robust", "smoke"] | None, tyro.conf.arg(metavar="NAME")] = None
-    """Play in the task of this preset of train.py (default, cpu, gpu, robust, smoke) instead of the task that the
-    checkpoint was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
-    simulator: Literal["genesis", "mujoco", "both"] = "genesis"
-    """Engine to play in. mujoco checks the policy where it was not trained, on the CPU, without a viewer. both, with
-    --evaluate, does so in one after the other and compares."""
+    preset: Annotated[PresetName | None, tyro.conf.arg(metavar="NAME")] = None
+    """Play in the task of this preset of train.py (default, cpu, quick, gpu, robust, smoke) instead of the task that
+    the checkpoint was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
+    simulator: Annotated[EngineName | Literal["both"] | None, tyro.conf.arg(metavar="{genesis,mujoco,both}")] = None
+    """Engine to play in; the one that the checkpoint was trained in if not given. mujoco runs on the CPU, without a
+    viewer, and where the policy was not trained in it in steps of 2 ms. both, with --evaluate, compares them."""
+    simulation: PhysicsOptions = field(default_factory=PhysicsOptions)
+    """Physics, to check a policy in another one than it was trained in."""
     command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ"), Range(-1000.0, 1000.0)] = (
         None
     )
@@ -54,8 +72,8 @@ class PlayOptions:
     deterministic: bool = True
     """Let the trained policy take its mean action instead of a sample."""
     viewer: bool = False
-    """Open a window that follows the first robot. On by default where there is a display, unless a video, an
-    evaluation or MuJoCo is asked for."""
+    """Open a window that follows the first robot, in Genesis. On by default where there is a display, unless a video,
+    an examination or MuJoCo is asked for."""
     video: Annotated[Path | None, tyro.conf.arg(metavar="MP4")] = None
     """Record the first robot to this file."""
     evaluate: bool = False
@@ -71,9 +89,38 @@ class PlayOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    def settled(self, trained_in: EngineName) -> "PlayOptions":
+        """The options with an engine chosen where none is named: the one that has a window if one is to open.
+
+        Args:
+            trained_in: the engine of the experiment that is played.
+
+        Raises:
+            ValueError: a flag does not suit the engine.
+        """
+        simulator = self.simulator or ("genesis" if self.viewer else trained_in)
+        self.check_engine(simulator)
+        return replace(self, simulator=simulator)
+
+    def check_engine(self, simulator: str) -> None:
+        """Check that the other flags suit an engine.
+
+        Raises:
+            ValueError: one does not; the message names the flag.
+        """
+        if simulator == "mujoco" and self.viewer:
+            raise ValueError(
+                "--viewer shows Genesis only; with --simulator mujoco record with --video walk.mp4 instead"
+            )
+        if simulator == "mujoco" and self.device.startswith("cuda"):
+            raise ValueError(f"--device {self.device}: MuJoCo simulates on the CPU; leave it out or use --device cpu")
+        if simulator == "genesis" and self.simulation.friction_cone is not None:
+            raise ValueError("--simulation.friction-cone is for MuJoCo; leave it out or add --simulator mujoco")
+
     @property
     def simulators(self) -> tuple[str, ...]:
-        """Names of the engines to play in."""
+        """Names of the engines to play in, once they are settled."""
+        assert self.simulator is not None
         return ("genesis", "mujoco") if self.simulator == "both" else (self.simulator,)
 
     @property
@@ -89,12 +136,8 @@ class PlayOptions:
         """
         if self.simulator == "both" and not self.evaluate:
             raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
-        if self.simulator == "mujoco" and self.viewer:
-            raise ValueError(
-                "--viewer shows Genesis only; with --simulator mujoco record with --video walk.mp4 instead"
-            )
-        if self.simulator == "mujoco" and self.device.startswith("cuda"):
-            raise ValueError(f"--device {self.device}: MuJoCo simulates on the CPU; leave it out or use --device cpu")
+        if self.simulator is not None:
+            self.check_engine(self.simulator)
         if self.viewer and not has_display():
             raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
         for name in ("viewer", "video", "episodes"):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from app.build import Parts
+from app.build import Parts, physics_of
 from app.command_line import about, fail
 from app.experiment import Experiment
 from app.load import Checkpoint, check_fits, find_checkpoint, find_experiment
@@ -26,8 +26,8 @@ from biped.simulators.interface import Simulator
 from configs.presets import DISTURBANCES
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_model import bounds_conflict
-from ppo.interruption import deferred, requested
-from ppo.launch import load_kernels
+from ppo.program.interruption import deferred, requested
+from ppo.program.launch import load_kernels
 from ppo.runtime import derive_seed, resolve_device
 
 ROBOTS_PER_COMMAND = 64
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
                 device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
             experiment = find_experiment(options, checkpoint)
+            options = options.settled(experiment.simulator)
             check_robot(experiment.env, BIPED)
             if checkpoint is not None and options.agent == "trained":
                 check_fits(checkpoint.model, experiment.env, str(checkpoint.path))
@@ -114,7 +115,7 @@ def run_examination(session: Session, engine: str) -> list[GaitSummary]:
     )
     try:
         controller = build_controller(session, env)
-        print(f"evaluating {num_envs} robots for {options.duration:g} s in {engine}", flush=True)
+        print(f"examining {num_envs} robots for {options.duration:g} s in {engine}", flush=True)
         return examine(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
     finally:
         env.close()
@@ -123,7 +124,7 @@ def run_examination(session: Session, engine: str) -> list[GaitSummary]:
 def run_episodes(session: Session) -> None:
     """Play in the one engine that was chosen."""
     options, config = session.options, session.experiment.env
-    simulator = build_simulator(session, options.simulator, options.num_envs or 1)
+    simulator = build_simulator(session, options.simulators[0], options.num_envs or 1)
     config = dataclasses.replace(config, episode_length_s=options.duration, randomize_episode_start=False)
     env = session.parts.environment(simulator, config, options.seed)
     try:
@@ -140,11 +141,12 @@ def run_episodes(session: Session) -> None:
 def build_simulator(session: Session, engine: str, num_envs: int) -> Simulator:
     """Robots in the engine of that name; what it refuses ends the program with one line."""
     options = session.options
+    wanted = {name: value for name, value in vars(options.simulation).items() if value is not None}
     try:
         return session.parts.simulator(
             engine,
             num_envs,
-            session.experiment.simulation,
+            dataclasses.replace(physics_of(engine, session.experiment), **wanted),
             session.device,
             viewer=options.viewer,
             camera=options.video is not None,

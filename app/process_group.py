@@ -8,6 +8,7 @@ import torch
 from app.experiment import Experiment
 from ppo import processes
 from ppo.processes import Processes
+from ppo.value_ranges import ConfigurationError
 
 
 def resolve_processes(experiment: Experiment, device: torch.device) -> int:
@@ -29,7 +30,10 @@ def check_division(experiment: Experiment, count: int) -> None:
         raise ValueError(
             f"--num-envs {experiment.num_envs} cannot be shared by {count} processes; use a multiple of {count}"
         )
-    experiment.ppo.minibatch_envs(experiment.num_envs // count)
+    try:
+        experiment.ppo.minibatch_envs(experiment.num_envs // count)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.owner, error.field, f"{error.problem}, or another --num-envs") from None
 
 
 def join_processes(count: int, device: torch.device) -> Processes:

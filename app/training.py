@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from app.build import Parts, build_trainer
 from app.command_line import about, explain, fail
 from app.examiner import build_examiner
@@ -26,16 +28,13 @@ from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
-from ppo.interruption import requested
-from ppo.launch import load_kernels
 from ppo.processes import Processes
+from ppo.program.interruption import requested
+from ppo.program.launch import load_kernels
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
 from ppo.runtime import Precision, derive_seed, resolve_device
 from ppo.trainer import TrainingFailedError
-
-ENGINE = "genesis"
-"""Where robots train."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,11 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
     console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
     try:
+        parts = parts or Parts()
         with about(f"--device {experiment.device}"):
             device = resolve_device(experiment.device)
+        if parts.engines[experiment.simulator].on_cpu_only:
+            device = on_the_cpu(experiment, device)
         with about(f"--precision {experiment.precision}"):
             precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
@@ -95,7 +97,21 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         except ValueError as error:
             fail(str(error))
         stack.callback(processes.close)
-        return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts or Parts()))
+        return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
+
+
+def on_the_cpu(experiment: Experiment, device: torch.device) -> torch.device:
+    """The device to train on with an engine that knows only the CPU.
+
+    Raises:
+        ValueError: another one was asked for.
+    """
+    if experiment.device != "auto" and device.type != "cpu":
+        raise ValueError(
+            f"--device {experiment.device}: --simulator {experiment.simulator} runs on the CPU only; choose --device "
+            "cpu or --simulator genesis"
+        )
+    return torch.device("cpu")
 
 
 def check_model(experiment: Experiment, model: Sb3Model) -> None:
@@ -157,6 +173,10 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
     if processes.device.type == "cpu" and complaint is not None:
         console.message(complaint)
     with standing_robots(experiment, run) as env:
+        try:
+            evaluator = build_examiner(experiment, processes, parts)
+        except ValueError as error:
+            fail(f"--eval-simulator: {error}")
         trainer = build_trainer(
             experiment,
             env,
@@ -166,7 +186,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
             checkpoints=run.checkpoints,
             console=console,
             logger=run.logger,
-            evaluator=build_examiner(experiment, processes, parts),
+            evaluator=evaluator,
         )
         try:
             if model is not None:
@@ -197,14 +217,16 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
 def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
     """The robots of this process. Rank 0 goes first, so that the others find the simulator's kernels compiled."""
     console, processes, parts = run.console, run.processes, run.parts
-    console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
+    engine = parts.engines[experiment.simulator]
+    if engine.compiles:
+        console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
     begin = time.perf_counter()
     try:
-        parts.engines[ENGINE].load(camera=False, verbose=experiment.verbose, warn=console.message)
+        engine.load(camera=False, verbose=experiment.verbose, warn=console.message)
         if processes.rank:
             processes.wait()
         simulator = parts.simulator(
-            ENGINE,
+            experiment.simulator,
             experiment.num_envs // processes.count,
             experiment.simulation,
             processes.device,
@@ -213,7 +235,8 @@ def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
     except ValueError as error:
         fail(str(error))
     env = parts.environment(simulator, experiment.env, derive_seed(experiment.seed, "environments", processes.rank))
-    console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
+    if engine.compiles:
+        console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
     if processes.rank == 0:
         processes.wait()
     try:

@@ -2,7 +2,7 @@
 
 import os
 
-from ppo.launch import make_way
+from ppo.program.launch import make_way
 
 # Every benchmark begins here, before PyTorch is loaded.
 make_way(os.environ)

@@ -1,4 +1,6 @@
-"""The biped in Genesis, from the bare simulator to training: `python -m benchmarks.end_to_end [--json FILE]`.
+"""The biped from the bare simulator to training: `python -m benchmarks.end_to_end [--preset NAME] [--json FILE]`.
+
+The preset says in which engine.
 
 For every number of robots each contender gets a process of its own; they build one after the other and then take turns.
 """
@@ -204,12 +206,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with about(f"--precision {options.precision}"):
             precision = Precision.resolve(options.precision, options.device)
         for count in options.num_envs:
-            experiment.ppo.minibatch_envs(count)
+            with about(f"--num-envs {count}"):
+                experiment.ppo.minibatch_envs(count)
     except ValueError as error:
         parser.error(str(error))
     console, facts = make_console(), machine(options.device)
     shown = {
         "preset": options.preset,
+        "engine": experiment.simulator,
         "robots": " ".join(map(str, options.num_envs)),
         "control step (s)": experiment.simulation.control_dt,
         "physics steps per control step": experiment.simulation.substeps,

@@ -195,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             precision=precision,
         )
-        settings.ppo.minibatch_envs(settings.num_envs)
+        with about(f"--num-envs {settings.num_envs}"):
+            settings.ppo.minibatch_envs(settings.num_envs)
     except ValueError as error:
         parser.error(str(error))
     size = options.size or (8192 if options.device.type == "cuda" else 2048)

@@ -16,12 +16,11 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from app.build import Parts
 from app.experiment import Experiment
 from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_sb3, make_trainer, rsl_configuration
 from benchmarks.measurement import Measurement, peak_memory, seconds
 from biped.env import BipedEnv, EnvConfig
-from biped.robots.robot import BIPED
-from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.interface import Simulator
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
@@ -234,8 +233,9 @@ def serve(connection: Connection, job: Job) -> None:
         # The precision is a setting of the process, too.
         Precision.resolve(job.precision.name, job.device)
         begin = time.perf_counter()
-        simulation = GenesisSimulator(BIPED, job.experiment.num_envs, job.experiment.simulation, job.device)
-        env = RecordingEnv(simulation, job.experiment.env, seed=1)
+        wanted = job.experiment
+        simulator = Parts().simulator(wanted.simulator, wanted.num_envs, wanted.simulation, job.device)
+        env = RecordingEnv(simulator, wanted.env, seed=1)
         with tempfile.TemporaryDirectory() as folder:
             training = TRAININGS[job.contender](env, job, Path(folder))
             connection.send({"build seconds": time.perf_counter() - begin})

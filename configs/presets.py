@@ -93,6 +93,12 @@ CPU = replace(
 )
 """A walking robot in minutes on two cores: a small network and the clocked recipe."""
 
+QUICK = replace(
+    CPU, preset="quick", simulator="mujoco", processes=1, total_timesteps=700_000, eval_freq=175_000, save_freq=350_000
+)
+"""The same walk, sooner: in MuJoCo, which needs no compiling, and with a learning rate that falls faster. Threads of
+one process serve robots and network."""
+
 DISTURBANCES = RandomizationConfig(
     friction=(0.4, 1.25),
     motor_strength=(0.7, 1.2),
@@ -148,4 +154,11 @@ SMOKE = replace(
 )
 """Three iterations of a few robots: shows that everything runs, learns nothing."""
 
-PRESETS: Mapping[str, Experiment] = {"default": DEFAULT, "cpu": CPU, "gpu": GPU, "robust": ROBUST, "smoke": SMOKE}
+PRESETS: Mapping[str, Experiment] = {
+    "default": DEFAULT,
+    "cpu": CPU,
+    "quick": QUICK,
+    "gpu": GPU,
+    "robust": ROBUST,
+    "smoke": SMOKE,
+}

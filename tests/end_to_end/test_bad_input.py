@@ -24,7 +24,7 @@ from tests.end_to_end.command import assert_one_line_error, command_line, run_pr
         (["--num-envs", "many"], ["--num-envs", "many"]),
         (["--total_timesteps", "0"], ["--total-timesteps"]),
         (["--save-freq", "0"], ["--save-freq"]),
-        (["--num-envs", "6"], ["--num-envs 6", "minibatches"]),
+        (["--num-envs", "6"], ["--ppo.n-minibatches 4 does not divide 6", "--num-envs"]),
         (["--ppo.batch-size", "100"], ["--ppo.batch-size 100"]),
         (["--ppo.n-epochs", "0"], ["--ppo.n-epochs"]),
         (["--preset", "fast"], ["--preset", "fast", "cpu"]),

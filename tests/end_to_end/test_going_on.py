@@ -1,5 +1,6 @@
 """Going on from a model: what is taken over, what starts anew, and machines that have different files."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -11,19 +12,17 @@ import torch
 from ppo.checkpoint.sb3_zip import read_zip
 from tests.end_to_end.command import USER_ENVIRONMENT, assert_one_line_error, command_line, run_program
 
-pytestmark = pytest.mark.genesis
-
 STEPS_PER_ITERATION = 16 * 24
+SMOKE = ("--preset", "smoke", "--simulator", "mujoco")
 LONGER = ("--total-timesteps", str(2 * STEPS_PER_ITERATION))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder in which one iteration of the smoke preset has been trained."""
+    """Folder in which one iteration of the smoke preset has been trained in MuJoCo."""
     folder = tmp_path_factory.mktemp("trained")
-    result = run_program(
-        "train.py", "--preset", "smoke", "-e", "walk", "--total-timesteps", str(STEPS_PER_ITERATION), cwd=folder
-    )
+    budget = ("--total-timesteps", str(STEPS_PER_ITERATION))
+    result = run_program("train.py", *SMOKE, "-e", "walk", *budget, cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -39,7 +38,7 @@ def test_a_loaded_model_meets_the_robots_that_are_asked_for(trained: Path, tmp_p
     model = trained / "logs" / "walk" / "model_final.zip"
     # Another latency has other delay lines, so nothing of the saved robots could be taken over.
     flags = ("--env.randomization.friction", "0.1", "0.2", "--env.randomization.latency-steps", "0", "3")
-    result = run_program("train.py", "--preset", "smoke", "--load-model", model, *LONGER, *flags, cwd=tmp_path)
+    result = run_program("train.py", *SMOKE, "--load-model", model, *LONGER, *flags, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"starting from {model}: its weights, optimiser and {STEPS_PER_ITERATION} steps" in result.stdout
     (final,) = tmp_path.rglob("model_final.zip")
@@ -65,6 +64,22 @@ def test_a_continued_run_says_why_its_robots_start_anew(copy: Path) -> None:
     assert not torch.equal(model.parameters["log_std"], before.parameters["log_std"])
 
 
+@pytest.mark.genesis
+def test_a_run_goes_on_in_the_other_engine(copy: Path) -> None:
+    flags = ("--simulator", "genesis", "--eval-freq", str(STEPS_PER_ITERATION), "--eval-simulator", "both")
+    result = run_program("train.py", "--continue-training", "-e", "walk", *LONGER, *flags, cwd=copy)
+    assert result.returncode == 0, result.stderr
+    assert (
+        f"continuing at {STEPS_PER_ITERATION} steps; the robots start new episodes, because these have changed: "
+        "--simulator\n"
+    ) in result.stdout
+    assert re.search(r"evaluation at 768 steps: genesis: \d of 8 .*; mujoco: \d of 8 commands pass", result.stdout)
+    model = read_zip(copy / "logs" / "walk" / "model_final.zip")
+    assert model.num_timesteps == 2 * STEPS_PER_ITERATION
+    assert model.own_facts is not None
+    assert model.own_facts["config"]["simulator"] == "genesis"
+
+
 def test_machines_with_different_models_end_in_one_line(trained: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,7 +89,7 @@ def test_machines_with_different_models_end_in_one_line(trained: Path, tmp_path:
     run = tmp_path / "1" / "logs" / "walk"
     for path in run.glob("*.zip"):
         path.unlink()
-    other = run_program("train.py", "--preset", "smoke", "-e", "walk", "--seed", "2", *LONGER, cwd=tmp_path / "1")
+    other = run_program("train.py", *SMOKE, "-e", "walk", "--seed", "2", *LONGER, cwd=tmp_path / "1")
     assert other.returncode == 0, other.stderr
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     processes = [

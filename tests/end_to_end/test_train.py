@@ -148,8 +148,9 @@ def test_a_second_run_gets_its_own_folder_and_continuing_is_exact(trained: Path,
 @pytest.fixture
 def long_run(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A training that would take days, stopped at the latest when the test ends."""
+    for_days = ("--total-timesteps", "100000000", "--save-freq", "100000000")
     process = subprocess.Popen(
-        command_line("train.py", "--preset", "smoke", "--total-timesteps", "100000000", "--save-freq", "100000000"),
+        command_line("train.py", "--preset", "smoke", "--simulator", "mujoco", *for_days),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
