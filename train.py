@@ -2,8 +2,8 @@
 
 import sys
 
-from ppo import launch
-from ppo.standard_output import printing
+from ppo.program import launch
+from ppo.program.standard_output import printing
 
 
 def run() -> int:

@@ -28,6 +28,9 @@ from biped.task.terminations import EpisodeEnd, TerminationConfig, count_causes,
 from ppo.env import Step
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
+SAVED = ("episode_steps", "_began", "mirrored", "_joint_velocity", "_action", "_observation")
+"""Tensors of an environment that continuing exactly needs, beside those of its parts."""
+
 
 @dataclass(frozen=True)
 class EnvConfig:
@@ -239,12 +242,7 @@ class BipedEnv:
             "simulator": self.simulator.state_dict(),
             "generator": self._generator.get_state(),
             "step_count": self._step_count,
-            "episode_steps": self.episode_steps.clone(),
-            "began": self._began.clone(),
-            "mirrored": self.mirrored.clone(),
-            "joint_velocity": self._joint_velocity.clone(),
-            "action": self._action.clone(),
-            "observation": self._observation.clone(),
+            **{name.lstrip("_"): getattr(self, name).clone() for name in SAVED},
             "state": {name: value.clone() for name, value in self.state._asdict().items()},
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -265,12 +263,8 @@ class BipedEnv:
         self.simulator.load_state_dict(state["simulator"])
         self._generator.set_state(state["generator"].cpu())
         self._step_count = state["step_count"]
-        self.episode_steps = state["episode_steps"].to(self.device, copy=True)
-        self._began = state["began"].to(self.device, copy=True)
-        self.mirrored = state["mirrored"].to(self.device, copy=True)
-        self._joint_velocity = state["joint_velocity"].to(self.device, copy=True)
-        self._action = state["action"].to(self.device, copy=True)
-        self._observation = state["observation"].to(self.device, copy=True)
+        for name in SAVED:
+            setattr(self, name, state[name.lstrip("_")].to(self.device, copy=True))
         self.state = State(**{name: value.to(self.device, copy=True) for name, value in state["state"].items()})
         return self._observation
 

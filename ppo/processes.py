@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from ppo.interruption import end_together_with, helper_environment
+from ppo.program.interruption import end_together_with, helper_environment
 
 if TYPE_CHECKING:
     from ppo.cpu.shared_memory import SharedSum

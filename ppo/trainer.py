@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -17,13 +16,14 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
 from ppo.env import VecEnv
 from ppo.evaluation import Evaluator
-from ppo.interruption import deferred
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
+from ppo.program.agreed_signal import AgreedSignal
+from ppo.program.interruption import deferred
 from ppo.replay import ReplayPPO
 from ppo.report.console import Console, Status
 from ppo.report.logging import MetricsLogger
@@ -105,9 +105,7 @@ class Trainer:
         self.num_timesteps = 0
         self.n_updates = 0
         self.failed_updates = 0
-        self.signal: int | None = None
-        """Number of the signal to stop at, the same in all processes once they have asked each other."""
-        self._received = False
+        self.signal = AgreedSignal(processes, env.device)
 
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
@@ -123,7 +121,7 @@ class Trainer:
             checked(self._model([]))
         except ValueError as error:
             raise CheckpointError(f"no model of this training could be saved: {error}") from None
-        with deferred(self._on_signal):
+        with deferred(self.signal.receive):
             try:
                 self._train()
             except BaseException:
@@ -135,23 +133,23 @@ class Trainer:
                         self.console.message(str(error))
                 raise
             # A signal that comes now must not end the process before the model is on the disk.
-            interrupted = self._interrupted() and self.num_timesteps < self.budget.total_timesteps
+            interrupted = self.signal.agreed() and self.num_timesteps < self.budget.total_timesteps
             name = "model_interrupted" if interrupted else "model_final"
             try:
                 self._write_last(name, self.processes.gather(self._process_state()))
             except CheckpointError as error:
                 raise TrainingFailedError(str(error)) from None
-        return self.signal
+        return self.signal.number
 
     def _train(self) -> None:
         started, first = time.perf_counter(), self.num_timesteps
         next_save = next_multiple(self.num_timesteps, self.budget.save_freq)
         next_evaluation = next_multiple(self.num_timesteps, self.budget.eval_freq)
         self.console.start(self.num_timesteps)
-        while self.num_timesteps < self.budget.total_timesteps and not self._interrupted():
+        while self.num_timesteps < self.budget.total_timesteps and not self.signal.agreed():
             begin = time.perf_counter()
-            self.collector.collect(self._interrupted_in_rollout)
-            if self._interrupted():
+            self.collector.collect(self.signal.stops_rollout)
+            if self.signal.agreed():
                 break
             scalars = self.improve()
             elapsed = time.perf_counter() - begin
@@ -187,7 +185,7 @@ class Trainer:
             experience, critic_state = algorithm.prepare(collector.experience)
             self.num_timesteps += collector.rollout.numel() * self.processes.count
             self.optimizer.learning_rate = self.learning_rate.before_update(self.num_timesteps)
-            scalars = algorithm.update(experience, self._interrupted_in_update)
+            scalars = algorithm.update(experience, self.signal.stops_update)
             scalars["explained_variance"] = explained_variance(experience.rollout.value, experience.rollout.returns)
             scalars["std"] = self.policy.log_std.detach().exp().mean()
             self.n_updates += self.ppo.n_epochs
@@ -240,28 +238,6 @@ class Trainer:
                 checkpoint=self.checkpoints.newest,
             )
         )
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # A second one ends this process at once. One that another process got first is not a second.
-        if self._received:
-            raise KeyboardInterrupt
-        self._received = True
-        self.signal = self.signal or number
-
-    def _interrupted(self) -> bool:
-        """Whether any process has got a signal; all of them then stop at the same one."""
-        if not self.processes.any(self.signal is not None):
-            return False
-        self.signal = self.processes.largest(self.signal or 0)
-        return True
-
-    def _interrupted_in_rollout(self) -> bool:
-        """One process stops at once; several would have to ask each other at every step, so they go on to the end."""
-        return self.signal is not None and self.processes.count == 1
-
-    def _interrupted_in_update(self) -> bool:
-        """On CUDA, several processes would have to wait for the device to agree, so they go on to the end."""
-        return (self.processes.count == 1 or self.env.device.type == "cpu") and self._interrupted()
 
     def save(self, name: str) -> None:
         """Save the model as `<name>.zip`, with all that a resumed run needs to continue exactly here.

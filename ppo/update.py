@@ -79,21 +79,19 @@ class PPOConfig:
         """Environments per minibatch.
 
         Raises:
-            ValueError: the environments cannot be divided into equal minibatches.
+            ConfigurationError: the environments cannot be divided into equal minibatches.
         """
         if self.batch_size is None:
             if num_envs % self.n_minibatches:
-                raise ValueError(
-                    f"--num-envs {num_envs} cannot be divided into {self.n_minibatches} minibatches; use a multiple of "
-                    f"{self.n_minibatches}, or set --ppo.n-minibatches"
-                )
+                problem = f"{self.n_minibatches} does not divide {num_envs} environments; choose one that does"
+                raise ConfigurationError(type(self), "n_minibatches", problem)
             return num_envs // self.n_minibatches
         if self.batch_size < 1 or self.batch_size % self.n_steps or (num_envs * self.n_steps) % self.batch_size:
-            raise ValueError(
-                f"--ppo.batch-size {self.batch_size} does not divide the rollout of {num_envs} x {self.n_steps} "
-                f"samples into whole environments; use a multiple of {self.n_steps} "
-                f"that divides {num_envs * self.n_steps}"
+            problem = (
+                f"{self.batch_size} does not divide the rollout of {num_envs} x {self.n_steps} samples into whole "
+                f"environments; choose a multiple of {self.n_steps} that divides {num_envs * self.n_steps}"
             )
+            raise ConfigurationError(type(self), "batch_size", problem)
         return self.batch_size // self.n_steps
 
     def sb3_hyperparameters(self, num_envs: int, rate: float, seed: int) -> dict[str, float | int | bool | None]:

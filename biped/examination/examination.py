@@ -83,7 +83,7 @@ def examine(
     if env.num_envs % len(commands):
         raise ValueError(f"{env.num_envs} robots cannot be shared equally by {len(commands)} commands")
     if seconds <= warmup_s:
-        raise ValueError(f"an evaluation must last longer than the {warmup_s:g} s not counted, got {seconds:g} s")
+        raise ValueError(f"an examination must last longer than the {warmup_s:g} s not counted, got {seconds:g} s")
     robots = env.num_envs // len(commands)
     command = torch.tensor(commands, device=env.device).repeat_interleave(robots, dim=0)
     robot = env.simulator.robot

@@ -15,7 +15,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import MAX_DATA_BYTES, open_members, read_zip, write_zip
 from ppo.checkpoint.stored_zip import StoredZip
 from ppo.checkpoint.tensor_archive import load_tensors
-from ppo.standard_output import printing
+from ppo.program.standard_output import printing
 
 _CRITICS = {
     "lstm": "an LSTM of its own",

@@ -1,7 +1,7 @@
 """The compiled kernels of `kernels.c` for a CPU: dense layers and the step-by-step part of LSTM layers.
 
-`ppo.cpu.shared_memory` calls the functions that add up gradients over processes, `ppo.interruption` the one that ends
-this process.
+`ppo.cpu.shared_memory` calls the functions that add up gradients over processes, `ppo.program.interruption` the one
+that ends this process.
 
 They are compiled at first use. Without a C compiler, or with the environment variable `PPO_KERNELS=0`, PyTorch's own
 operations take their place; the numbers agree to rounding, and small networks learn slower.

@@ -1,75 +1,21 @@
 import dataclasses
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from biped.env import BipedEnv, EnvConfig
 from biped.robots.robot import BIPED
 from biped.simulators.interface import Simulator
 from biped.task.commands import CommandConfig
-from biped.task.gait import GaitConfig
 from biped.task.observations import ObservationConfig
-from biped.task.randomization import RandomizationConfig
-from biped.task.reset import ResetConfig
 from biped.task.rewards import RewardConfig, Term
 from biped.task.table import entries
 from biped.task.terminations import TerminationConfig
-from ppo.env import Step, VecEnv
+from ppo.env import VecEnv
+from tests.biped.environments import EVERYTHING, PLAIN, assert_same_steps, make_env, random_actions
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator
-
-EVERY_TERM = RewardConfig(**dict.fromkeys(entries(RewardConfig, Term), 0.5))
-
-PLAIN = EnvConfig(
-    observations=ObservationConfig(noise=False),
-    randomization=RandomizationConfig(friction=None, motor_strength=None, backlash=None),
-    reset=ResetConfig(joint_noise=0.0),
-    randomize_episode_start=False,
-)
-"""Nothing random but the commands."""
-
-EVERYTHING = EnvConfig(
-    mirror_left_stance=True,
-    commands=CommandConfig(resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0)),
-    observations=ObservationConfig(clock=True, torso=True),
-    gait=GaitConfig(random_phase=True),
-    rewards=EVERY_TERM,
-    randomization=RandomizationConfig(
-        added_mass=(0.0, 0.4),
-        latency_steps=(0, 2),
-        push_speed=1.0,
-        push_interval_s=0.1,
-        contact_noise=0.1,
-        contact_false_probability=0.1,
-        contact_delay_steps=(0, 2),
-    ),
-    reset=ResetConfig(random_yaw=True),
-    episode_length_s=0.4,
-)
-"""Everything random that can be, and all terms."""
-
-
-def make_env(config: EnvConfig = PLAIN, num_envs: int = 4, seed: int = 0) -> tuple[BipedEnv, FakeSimulator]:
-    simulator = FakeSimulator(num_envs)
-    env = BipedEnv(simulator, config, seed=seed)
-    env.reset()
-    return env, simulator
-
-
-def random_actions(count: int, num_envs: int = 4, size: float = 1.0) -> Tensor:
-    return size * torch.randn(count, num_envs, 9, generator=torch.Generator().manual_seed(7))
-
-
-def assert_same_steps(first: Step, second: Step) -> None:
-    for name, value in first._asdict().items():
-        if name != "metrics":
-            assert torch.equal(value, getattr(second, name)), name
-    assert first.metrics.keys() == second.metrics.keys()
-    for name, value in first.metrics.items():
-        assert torch.equal(value, second.metrics[name]), name
 
 
 def test_contracts_hold() -> None:
@@ -285,52 +231,6 @@ def test_motors_and_friction_differ_between_robots_as_drawn() -> None:
     assert env.randomization.friction is not None
     assert torch.equal(simulator.friction, env.randomization.friction)
     assert simulator.motor_strength.unique().numel() > 500
-
-
-class ForbidHostSynchronisation(TorchDispatchMode):
-    """Raises at operations for which the host waits for the device, or copies to it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        forbidden = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2")
-        name = func.overloadpacket.__name__
-        indexed_by_mask = name in ("index", "index_put_", "index_put", "_index_put_impl_") and any(
-            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
-        )
-        # `torch.tensor` of a list copies from the host; a single number assigned to a slice does not.
-        copied_from_host = name == "lift_fresh" and args[0].dim() > 0
-        if name in forbidden or indexed_by_mask or copied_from_host:
-            raise AssertionError(f"{func} waits for the device")
-        return func(*args, **(kwargs or {}))
-
-
-VIOLATIONS: list[Callable[[Tensor], object]] = [
-    lambda tensor: tensor.sum().item(),
-    lambda tensor: tensor[tensor > 0],
-    lambda tensor: bool(tensor.any()),
-    lambda tensor: tensor + torch.tensor([1.0, 2.0, 3.0]),
-]
-
-
-@pytest.mark.parametrize("violation", VIOLATIONS)
-def test_the_synchronisation_check_sees_violations(violation: Callable[[Tensor], object]) -> None:
-    with ForbidHostSynchronisation(), pytest.raises(AssertionError, match="waits"):
-        violation(torch.ones(3))
-
-
-def test_a_step_never_waits_for_the_device() -> None:
-    env, _ = make_env(EVERYTHING)
-    with ForbidHostSynchronisation():
-        for action in random_actions(25).unbind():
-            env.step(action)
 
 
 def test_the_clocked_recipe_can_be_expressed() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from biped.env import BipedEnv, EnvConfig
 from biped.task.observations import ObservationConfig
-from tests.biped.test_env import EVERY_TERM, EVERYTHING, PLAIN, assert_same_steps, make_env, random_actions
+from tests.biped.environments import EVERY_TERM, EVERYTHING, PLAIN, assert_same_steps, make_env, random_actions
 
 
 @pytest.mark.parametrize("config", [EVERYTHING, EnvConfig()], ids=["everything", "default"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ppo.env import Step
 from tests.ppo.environments import TrackingEnv
-from tests.ppo.test_trainer import make_trainer
+from tests.ppo.trainers import make_trainer
 
 
 class ReusingEnv(TrackingEnv):

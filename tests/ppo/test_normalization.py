@@ -13,7 +13,7 @@ from ppo.processes import Processes
 from ppo.recurrence import EpisodeStarts
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import CPU, CRITICS, CriticKind, small_policy
-from tests.ppo.test_trainer import PPO, make_trainer
+from tests.ppo.trainers import PPO, make_trainer
 
 NORMALIZING = replace(PPO, normalize_observation=True)
 

@@ -22,7 +22,7 @@ from ppo.rollout import Experience
 from ppo.update import PPO, PPOConfig
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import make_ppo, random_experience, small_policy
-from tests.ppo.test_trainer import make_trainer
+from tests.ppo.trainers import make_trainer
 
 COUNT = 2
 T, N = 5, 8

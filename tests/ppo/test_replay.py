@@ -28,8 +28,8 @@ from tests.ppo.rollouts import (
     step_along,
 )
 from tests.ppo.spies import RecordingReplayPPO
-from tests.ppo.test_trainer import PPO as HYPERPARAMETERS
-from tests.ppo.test_trainer import QUICK, make_trainer, mean_return
+from tests.ppo.trainers import PPO as HYPERPARAMETERS
+from tests.ppo.trainers import QUICK, make_trainer, mean_return
 
 T, N = 5, 8
 CONFIG = PPOConfig(n_steps=T, n_minibatches=4, n_epochs=3, learning_rate=1e-2)

@@ -3,7 +3,7 @@
 import io
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,57 +13,18 @@ from torch import Tensor
 
 from benchmarks.recall_env import RecallEnv
 from ppo.agent import TrainedAgent
-from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
-from ppo.checkpoint.sb3_model import CheckpointError
+from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.sb3_zip import read_zip
-from ppo.env import Step, VecEnv
+from ppo.env import Step
 from ppo.evaluation import ReturnEvaluator, Verdict
 from ppo.learning_rate import LearningRateConfig
-from ppo.policy import PolicyConfig, RecurrentActorCritic
-from ppo.processes import Processes
+from ppo.policy import RecurrentActorCritic
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger
-from ppo.runtime import Precision
-from ppo.trainer import Budget, Trainer, TrainingFailedError
+from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig
 from tests.ppo.environments import TrackingEnv
-
-PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)
-QUICK = replace(PPO, n_minibatches=1, n_epochs=6, learning_rate=1e-2)
-POLICY = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(32,), vf=(32,))
-
-
-def make_trainer(
-    env: VecEnv,
-    folder: Path,
-    total_timesteps: int,
-    *,
-    ppo: PPOConfig = PPO,
-    seed: int = 0,
-    keep: int | None = None,
-    processes: Processes | None = None,
-) -> Trainer:
-    torch.manual_seed(seed)
-    console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
-    folder.mkdir(exist_ok=True)
-    return Trainer(
-        env,
-        RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim),
-        ppo,
-        Budget(total_timesteps, save_freq=1000),
-        checkpoints=CheckpointFolder(folder, "model", keep=keep, warn=console.message, saved=lambda path: None),
-        console=console,
-        logger=None,
-        precision=Precision.resolve("fp32", env.device),
-        processes=processes or Processes(),
-        seed=seed,
-        facts={},
-    )
-
-
-def mean_return(trainer: Trainer) -> float:
-    sums, count = trainer.collector.episodes.sums()
-    return float(sums[0] / count)
+from tests.ppo.trainers import POLICY, PPO, QUICK, MeddlingEnv, make_trainer, mean_return
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -130,19 +91,6 @@ def test_checkpoints_are_saved_every_so_many_steps_and_old_ones_go(tmp_path: Pat
         "model_4096_steps.zip",
         "model_final.zip",
     }
-
-
-class MeddlingEnv(TrackingEnv):
-    """Does something in one step."""
-
-    def __init__(self, at_step: int, meddle: Callable[[Step], Step]) -> None:
-        super().__init__(16)
-        self.at_step, self.meddle, self.count = at_step, meddle, 0
-
-    def step(self, action: Tensor) -> Step:
-        self.count += 1
-        step = super().step(action)
-        return self.meddle(step) if self.count == self.at_step else step
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -240,118 +188,6 @@ def test_action_bounds_belong_to_the_model(tmp_path: Path) -> None:
     elsewhere = replace(model, action_low=(200.0,) * width, action_high=(300.0,) * width)
     with pytest.raises(ValueError, match="nothing in common"):
         make_trainer(TrackingEnv(16), tmp_path, 256).start_from(elsewhere)
-
-
-def test_what_cannot_be_saved_is_not_trained(tmp_path: Path) -> None:
-    trainer = make_trainer(MeddlingEnv(1, lambda step: pytest.fail("trained")), tmp_path, 128)
-    trainer.seed = -1
-    with pytest.raises(CheckpointError, match="seed"):
-        trainer.train()
-
-
-def test_the_last_model_goes_elsewhere_if_its_folder_is_gone(tmp_path: Path) -> None:
-    def remove_folder(step: Step) -> Step:
-        (tmp_path / "run").rmdir()
-        return step
-
-    refuge = tmp_path / "refuge"
-    refuge.mkdir()
-    trainer = make_trainer(MeddlingEnv(5, remove_folder), tmp_path / "run", 128)
-    trainer.checkpoints.refuges = (tmp_path / "missing", refuge)
-    with pytest.raises(TrainingFailedError, match=r"model_final\.zip could not be saved .*it is in .*refuge"):
-        trainer.train()
-    (saved,) = refuge.rglob("*.zip")
-    assert read_zip(saved).num_timesteps == 128
-
-
-def test_a_last_model_that_nowhere_takes_ends_in_an_error_that_names_the_newest(tmp_path: Path) -> None:
-    def replace_folder(step: Step) -> Step:
-        (tmp_path / "run").rename(tmp_path / "moved")
-        return step
-
-    trainer = make_trainer(MeddlingEnv(80, replace_folder), tmp_path / "run", 1280)
-    with pytest.raises(TrainingFailedError, match=r"nor anywhere else; the newest model is .*model_1024_steps\.zip"):
-        trainer.train()
-    assert list(tmp_path.rglob("model_final*")) == []
-
-
-def test_an_environment_that_raises_costs_no_checkpoint(tmp_path: Path) -> None:
-    def explode(step: Step) -> Step:
-        raise RuntimeError("the robot is on fire")
-
-    trainer = make_trainer(MeddlingEnv(20, explode), tmp_path, 100_000)
-    with pytest.raises(RuntimeError, match="on fire"):
-        trainer.train()
-    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 2 * 8 * 16
-
-
-@pytest.mark.parametrize("field", ["observation", "reward", "final_observation"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_one_broken_robot_does_not_reach_the_weights(field: str, value: float, tmp_path: Path) -> None:
-    def spoil(step: Step) -> Step:
-        spoiled = getattr(step, field).clone()
-        spoiled[3] = value
-        return step._replace(**{field: spoiled})
-
-    trainer = make_trainer(MeddlingEnv(20, spoil), tmp_path, 1024)
-    trainer.train()
-    assert all(parameter.isfinite().all() for parameter in trainer.policy.parameters())
-
-
-def test_updates_without_a_finite_gradient_stop_the_run_and_keep_the_weights(tmp_path: Path) -> None:
-    class HugeReward(TrackingEnv):
-        def step(self, action: Tensor) -> Step:
-            step = super().step(action)
-            return step._replace(reward=torch.full_like(step.reward, 1e38))
-
-    trainer = make_trainer(HugeReward(16), tmp_path, 1_000_000)
-    before = {name: value.clone() for name, value in trainer.policy.state_dict().items()}
-    with pytest.raises(TrainingFailedError, match="no finite gradient"):
-        trainer.train()
-    for name, value in read_zip(tmp_path / "model_interrupted.zip").parameters.items():
-        assert torch.equal(value, before[name])
-
-
-def test_a_full_disk_is_reported_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    messages: list[str] = []
-    trainer = make_trainer(TrackingEnv(16), tmp_path, 3072)
-    trainer.checkpoints.warn = messages.append
-    fsync = os.fsync
-    calls = 0
-
-    def full_once(descriptor: int) -> None:
-        nonlocal calls
-        calls += 1
-        # The first checkpoint takes two calls, one for the file and one for its folder.
-        if calls == 3:
-            raise OSError(28, "No space left on device")
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full_once)
-    trainer.train()
-    assert len(messages) == 1
-    assert "model_2048_steps.zip" in messages[0]
-    assert "No space left on device" in messages[0]
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "model_1024_steps.zip",
-        "model_3072_steps.zip",
-        "model_final.zip",
-    }
-
-
-def test_newest_checkpoint_passes_over_broken_files(tmp_path: Path) -> None:
-    make_trainer(TrackingEnv(16), tmp_path, 3072).train()
-    (tmp_path / "model_final.zip").write_bytes(b"")
-    whole = (tmp_path / "model_3072_steps.zip").read_bytes()
-    (tmp_path / "model_3072_steps.zip").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "model_9000000_steps.zip").write_text("not a zip")
-    warnings: list[str] = []
-    path, model = newest_checkpoint(tmp_path, "model", warnings.append)
-    assert path.name == "model_2048_steps.zip"
-    assert model.num_timesteps == 2048
-    assert len(warnings) == 3
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        newest_checkpoint(tmp_path, "other", warnings.append)
 
 
 def test_the_best_model_by_evaluation_is_kept(tmp_path: Path) -> None:

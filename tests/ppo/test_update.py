@@ -135,16 +135,16 @@ def test_update_walks_over_every_environment_in_every_epoch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "flag"),
+    ("config", "problem"),
     [
-        (PPOConfig(n_steps=5, n_minibatches=3), "--num-envs 8"),
-        (PPOConfig(n_steps=5, batch_size=7), "--ppo.batch-size 7"),
-        (PPOConfig(n_steps=5, batch_size=15), "--ppo.batch-size 15"),
-        (PPOConfig(n_steps=5, batch_size=80), "--ppo.batch-size 80"),
+        (PPOConfig(n_steps=5, n_minibatches=3), r"PPOConfig\.n_minibatches 3 does not divide 8 env"),
+        (PPOConfig(n_steps=5, batch_size=7), r"PPOConfig\.batch_size 7 does"),
+        (PPOConfig(n_steps=5, batch_size=15), r"PPOConfig\.batch_size 15 does"),
+        (PPOConfig(n_steps=5, batch_size=80), r"PPOConfig\.batch_size 80 does"),
     ],
 )
-def test_minibatches_that_do_not_fit_are_refused(config: PPOConfig, flag: str) -> None:
-    with pytest.raises(ValueError, match=flag):
+def test_minibatches_that_do_not_fit_are_refused(config: PPOConfig, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         config.minibatch_envs(8)
 
 

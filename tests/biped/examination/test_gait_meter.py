@@ -1,83 +1,28 @@
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
-from biped.examination.criteria import Requirement, WalkingCriteria
-from biped.examination.gait_meter import GaitMeter, GaitSummary
+from biped.examination.gait_meter import GaitMeter
 from biped.robots.joint_limits import joint_limits
 from biped.robots.robot import BIPED
 from biped.simulators.state import State
 from biped.task.gait import GaitConfig
+from tests.biped.examination.walks import (
+    COUNTED,
+    CRITERIA,
+    DT,
+    PERIOD,
+    STEPS,
+    WARMUP,
+    everyone,
+    lifting,
+    moving,
+    strides,
+    turned,
+    watch,
+)
 from tests.biped.simulators.fake_simulator import upright_state
-
-DT = 0.02
-PERIOD = 30
-"""Control steps of one stride, 0.6 s."""
-WARMUP = PERIOD
-COUNTED = 5 * PERIOD
-STEPS = WARMUP + COUNTED
-CRITERIA = WalkingCriteria()
-
-
-def watch(
-    contact: Tensor,
-    *,
-    command: tuple[float, float, float] = (0.5, 0.0, 0.0),
-    action: Tensor | None = None,
-    ended: Tensor | None = None,
-    mass: float = 2.0,
-    fields: Mapping[str, Tensor] | None = None,
-) -> GaitSummary:
-    """Summary of `N` robots with one command, from their contacts `[T, N, 2]` and fields of their states `[T, N, ...]`.
-
-    Fields that are not given are those of a robot that stands still.
-    """
-    steps, num_envs, _ = contact.shape
-    meter = GaitMeter(BIPED, torch.tensor([command] * num_envs), DT, GaitConfig(), mass=mass, warmup_s=WARMUP * DT)
-    action = torch.zeros(steps, num_envs, 9) if action is None else action
-    ended = torch.zeros(steps, num_envs, dtype=torch.bool) if ended is None else ended
-    for t in range(steps):
-        state = upright_state(num_envs)._replace(**{name: value[t] for name, value in (fields or {}).items()})
-        meter.step(state, contact[t], action[t], ended[t])
-    return meter.summary(slice(0, num_envs))
-
-
-def strides(right_stance: int, left_stance: int, *, steps: int = STEPS) -> Tensor:
-    """Contacts `[T, 1, 2]`: right down from phase 0 on, left from half a period on, for so many control steps."""
-    phase = torch.arange(steps) % PERIOD
-    right, left = phase < right_stance, (phase - PERIOD // 2) % PERIOD < left_stance
-    return torch.stack((right, left), dim=-1).unsqueeze(1)
-
-
-def lifting(contact: Tensor, height: float) -> dict[str, Tensor]:
-    """Places of soles that are `height` m up wherever the foot is in the air."""
-    place = torch.zeros(*contact.shape, 3)
-    place[..., 2] = torch.where(contact, 0.0, height)
-    return {"foot_position": place}
-
-
-def moving(vx: float, vy: float = 0.0, *, num_envs: int = 1, steps: int = STEPS) -> dict[str, Tensor]:
-    """Velocity and places of robots that face along x and move evenly."""
-    velocity = torch.tensor([vx, vy, 0.0]).expand(steps, num_envs, 3)
-    place = torch.cumsum(velocity * DT, dim=0) + torch.tensor([0.0, 0.0, BIPED.nominal_base_height])
-    return {"base_linear_velocity": velocity, "base_position": place}
-
-
-def turned(yaw: Tensor) -> dict[str, Tensor]:
-    """Attitude fields of robots with yaw `[T, N]` in rad."""
-    zero = torch.zeros_like(yaw)
-    return {
-        "roll_pitch_yaw": torch.stack((zero, zero, yaw), dim=-1),
-        "base_quaternion": torch.stack(((yaw / 2).cos(), zero, zero, (yaw / 2).sin()), dim=-1),
-    }
-
-
-def everyone(contact: bool, *, num_envs: int = 1, steps: int = STEPS) -> Tensor:
-    return torch.full((steps, num_envs, 2), contact)
 
 
 def test_a_perfect_walk() -> None:
@@ -366,55 +311,3 @@ def test_a_control_step_waits_for_nothing() -> None:
         meter.step(state, contact, torch.zeros(3, 9, device=meta), ended)
     with pytest.raises((RuntimeError, NotImplementedError)):
         meter.summary(slice(0, 3))
-
-
-GOOD = watch(strides(17, 17), fields=moving(0.5) | lifting(strides(17, 17), 0.08))
-GOOD_STAND = watch(everyone(True), command=(0.0, 0.0, 0.0))
-
-
-@pytest.mark.parametrize(
-    ("summary", "missed"),
-    [
-        (replace(GOOD, survival=0.98), "survival"),
-        (replace(GOOD, velocity_error_x=0.06), "forward velocity error"),
-        (replace(GOOD, velocity_error_y=0.06), "sideways velocity error"),
-        (replace(GOOD, alternation=0.97), "alternation"),
-        (replace(GOOD, foot_clearance=0.02), "foot clearance"),
-        (replace(GOOD, duty_asymmetry=0.06), "duty asymmetry"),
-        (replace(GOOD_STAND, survival=0.98), "survival"),
-        (replace(GOOD_STAND, duty_right=0.94), "time on each foot"),
-        (replace(GOOD_STAND, duty_left=0.94), "time on each foot"),
-        (replace(GOOD_STAND, drift_speed=0.04), "drift"),
-        (replace(GOOD_STAND, drift_speed=math.nan), "no drift was seen"),
-    ],
-)
-def test_each_criterion(summary: GaitSummary, missed: str) -> None:
-    assert CRITERIA.passes(GOOD)
-    assert CRITERIA.passes(GOOD_STAND)
-    (shortfall,) = CRITERIA.shortfalls(summary)
-    assert shortfall.startswith(missed)
-
-
-@pytest.mark.parametrize(
-    ("value", "bound", "at_least", "met", "closeness"),
-    [
-        (0.98, 0.98, True, True, 1.0),
-        (0.49, 0.98, True, False, 0.5),
-        (1.00, 0.98, True, True, 1.0),
-        (0.05, 0.05, False, True, 0.5),
-        (0.00, 0.05, False, True, 1.0),
-        (0.15, 0.05, False, False, 0.25),
-        (math.nan, 0.98, True, False, 0.0),
-        (math.nan, 0.05, False, False, 0.0),
-    ],
-)
-def test_how_close_a_requirement_is(value: float, bound: float, at_least: bool, met: bool, closeness: float) -> None:
-    one = Requirement("stride", value, bound, at_least=at_least)
-    assert one.met is met
-    assert one.closeness == pytest.approx(closeness)
-
-
-def test_fast_commands_need_no_exact_speed() -> None:
-    slow = replace(GOOD, velocity_error_x=0.2)
-    assert not CRITERIA.passes(slow)
-    assert CRITERIA.passes(replace(slow, command=(0.8, 0.0, 0.0)))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ppo.cpu.kernels import library
-from ppo.interruption import SIGNALS, deferred, requested
+from ppo.program.interruption import SIGNALS, deferred, requested
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEAF = "import ctypes; print('ready'); ctypes.PyDLL(None).sleep(30)"
 """Python runs nothing at all for half a minute: the call in C keeps the lock that every thread needs."""
 BUSY = """
@@ -27,10 +27,10 @@ while True:
 WAITING = "import ctypes; print('ready'); ctypes.CDLL(None).sleep(30)"
 COMPILED = """
 from ppo.cpu.kernels import library
-from ppo.interruption import use_compiled
+from ppo.program.interruption import use_compiled
 use_compiled(library())
 """
-PREPARE = "from ppo.launch import prepare; prepare()\n"
+PREPARE = "from ppo.program.launch import prepare; prepare()\n"
 
 
 def start(program: str, *, ignored: int | None = None) -> "subprocess.Popen[str]":
@@ -84,8 +84,8 @@ def test_what_was_ignored_at_the_start_stays_ignored(ignored: signal.Signals, pr
 def test_helpers_end_with_the_program_and_with_whoever_started_it(compiled: str) -> None:
     program = """
 import os, subprocess, sys
-from ppo.interruption import end_together_with, helper_environment
-sleeper = "from ppo.launch import prepare; prepare(); import time; print('ready'); time.sleep(60)"
+from ppo.program.interruption import end_together_with, helper_environment
+sleeper = "from ppo.program.launch import prepare; prepare(); import time; print('ready'); time.sleep(60)"
 helper = subprocess.Popen([sys.executable, "-c", sleeper], env={**os.environ, **helper_environment()})
 end_together_with([helper])
 import time; time.sleep(60)
@@ -117,7 +117,7 @@ def test_deferred_remembers_and_puts_back_what_was_there() -> None:
 def test_after_deferred_a_signal_ends_the_program_again(compiled: str) -> None:
     program = """
 import os, signal
-from ppo.interruption import deferred, requested
+from ppo.program.interruption import deferred, requested
 with deferred():
     os.kill(os.getpid(), signal.SIGHUP)
     assert requested() == signal.SIGHUP
@@ -131,7 +131,7 @@ with deferred():
 def test_the_second_signal_ends_at_once_where_nothing_else_is_asked_for() -> None:
     program = """
 import time
-from ppo.interruption import deferred
+from ppo.program.interruption import deferred
 with deferred():
     print("ready")
     while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ppo.checkpoint.sb3_zip import write_zip
-from ppo.standard_output import CLOSED_PIPE
+from ppo.program.standard_output import CLOSED_PIPE
 from tests.end_to_end.command import ROOT
 from tests.ppo.checkpoint.checkpoint_models import tiny_model
 
@@ -46,14 +46,14 @@ def test_a_description_that_nobody_reads(tmp_path: Path) -> None:
 
 
 def test_another_broken_pipe_is_no_closed_terminal() -> None:
-    program = "from ppo.standard_output import printing\nwith printing(): raise BrokenPipeError('elsewhere')"
+    program = "from ppo.program.standard_output import printing\nwith printing(): raise BrokenPipeError('elsewhere')"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
     assert "BrokenPipeError: elsewhere" in result.stderr
 
 
 def test_letters_that_the_terminal_lacks_are_written_as_numbers() -> None:
-    program = "from ppo.standard_output import printing\nwith printing(): print('\\u2192 \\udcff')"
+    program = "from ppo.program.standard_output import printing\nwith printing(): print('\\u2192 \\udcff')"
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env={"PYTHONIOENCODING": "ascii"}
     )

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-from ppo.interruption import end_at_signals, use_compiled
+from ppo.program.interruption import end_at_signals, use_compiled
 
 SPINS = "1000"
 """Turns in which a thread of GNU's OpenMP looks for work before it sleeps: microseconds."""

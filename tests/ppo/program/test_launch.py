@@ -1,6 +1,6 @@
 """Threads make way for other programs unless the user says otherwise."""
 
-from ppo.launch import SPINS, make_way
+from ppo.program.launch import SPINS, make_way
 
 
 def test_the_user_decides_how_threads_wait() -> None:

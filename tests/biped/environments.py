@@ -1,0 +1,67 @@
+"""Environments of robots without physics."""
+
+import torch
+from torch import Tensor
+
+from biped.env import BipedEnv, EnvConfig
+from biped.task.commands import CommandConfig
+from biped.task.gait import GaitConfig
+from biped.task.observations import ObservationConfig
+from biped.task.randomization import RandomizationConfig
+from biped.task.reset import ResetConfig
+from biped.task.rewards import RewardConfig, Term
+from biped.task.table import entries
+from ppo.env import Step
+from tests.biped.simulators.fake_simulator import FakeSimulator
+
+EVERY_TERM = RewardConfig(**dict.fromkeys(entries(RewardConfig, Term), 0.5))
+
+
+PLAIN = EnvConfig(
+    observations=ObservationConfig(noise=False),
+    randomization=RandomizationConfig(friction=None, motor_strength=None, backlash=None),
+    reset=ResetConfig(joint_noise=0.0),
+    randomize_episode_start=False,
+)
+"""Nothing random but the commands."""
+
+
+EVERYTHING = EnvConfig(
+    mirror_left_stance=True,
+    commands=CommandConfig(resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0)),
+    observations=ObservationConfig(clock=True, torso=True),
+    gait=GaitConfig(random_phase=True),
+    rewards=EVERY_TERM,
+    randomization=RandomizationConfig(
+        added_mass=(0.0, 0.4),
+        latency_steps=(0, 2),
+        push_speed=1.0,
+        push_interval_s=0.1,
+        contact_noise=0.1,
+        contact_false_probability=0.1,
+        contact_delay_steps=(0, 2),
+    ),
+    reset=ResetConfig(random_yaw=True),
+    episode_length_s=0.4,
+)
+"""Everything random that can be, and all terms."""
+
+
+def make_env(config: EnvConfig = PLAIN, num_envs: int = 4, seed: int = 0) -> tuple[BipedEnv, FakeSimulator]:
+    simulator = FakeSimulator(num_envs)
+    env = BipedEnv(simulator, config, seed=seed)
+    env.reset()
+    return env, simulator
+
+
+def random_actions(count: int, num_envs: int = 4, size: float = 1.0) -> Tensor:
+    return size * torch.randn(count, num_envs, 9, generator=torch.Generator().manual_seed(7))
+
+
+def assert_same_steps(first: Step, second: Step) -> None:
+    for name, value in first._asdict().items():
+        if name != "metrics":
+            assert torch.equal(value, getattr(second, name)), name
+    assert first.metrics.keys() == second.metrics.keys()
+    for name, value in first.metrics.items():
+        assert torch.equal(value, second.metrics[name]), name
