@@ -15,6 +15,12 @@ SOURCES = sorted(
         *(file for room in ("app", "ppo", "biped", "configs") for file in ROOT.glob(f"{room}/**/*.py")),
     )
 )
+OTHERS = sorted(path.relative_to(ROOT) for folder in ("tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py"))
+LONGEST_FILE = 350
+"""Lines."""
+MOST_PARAMETERS = 6
+CONSTRUCTION = {"__init__", "__call__", "simulator", "make_state", "build_trainer"}
+"""What makes an object of its arguments, and may take more of them; `__call__` is that of `MakeSimulator`."""
 ENGINE_FILES = {"genesis": Path("biped/simulators/genesis.py"), "mujoco": Path("biped/simulators/mujoco.py")}
 
 
@@ -90,6 +96,26 @@ def test_no_circle_of_imports() -> None:
 
     graph = {module: {target(name) for name in imported_by(path)} & modules.keys() for module, path in modules.items()}
     TopologicalSorter({module: known - {module} for module, known in graph.items()}).prepare()
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *OTHERS], ids=str)
+def test_a_file_is_one_idea(path: Path) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8").count("\n") <= LONGEST_FILE
+
+
+def parameters(function: ast.FunctionDef) -> int:
+    """How many a caller gives, `self` or `cls` not among them."""
+    given = function.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_functions_take_few_arguments(path: Path) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    many = {function.name for function in functions if parameters(function) > MOST_PARAMETERS}
+    assert many <= CONSTRUCTION
 
 
 def test_the_reader_of_imports_sees_every_kind() -> None:

@@ -128,7 +128,8 @@ def test_the_walk_finds_numbers_of_every_kind() -> None:
     assert found["policy.pi"] == (int, 2)
     assert found["env.randomization.friction"] == (float, 2)
     assert found["env.rewards.alive"] == (float, 1)
-    assert {number.name for number in PLAY} == {"command", "episodes", "seconds", "num_envs", "seed"}
+    played = {"command", "episodes", "seconds", "num_envs", "seed", "simulation.substeps"}
+    assert {number.name for number in PLAY} == played
 
 
 @pytest.mark.parametrize("number", [*TRAIN, *PLAY], ids=lambda number: f"{number.owner.__name__}.{number.name}")

@@ -1,23 +1,13 @@
 import dataclasses
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from app.play_flags import PlayOptions
 from app.playing import main
-from tests.app.test_playing import fails
+from tests.app.fake_engines import fails
 from tests.end_to_end.command import assert_one_line_error, run_program
-
-
-@pytest.fixture(autouse=True)
-def no_display(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty working folder, and no display."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,9 @@ from app.train_flags import find_run, read_command_line
 from app.training import main
 from configs.presets import DEFAULT, GPU, PRESETS, SMOKE
 from ppo.checkpoint.sb3_zip import read_zip
-from tests.app.test_playing import SMALL, save_model
+from tests.app.fake_engines import SMALL, save_model
 
 BUDGET = ("--total-timesteps", "100000")
-
-
-@pytest.fixture(autouse=True)
-def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def save_run(folder: str, experiment: Experiment = SMOKE, num_timesteps: int = 100) -> Path:

@@ -96,4 +96,4 @@ def test_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_environments_must_divide(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--num-envs", "6", "--n-minibatches", "4", "--contenders", "ours"])
-    assert "--num-envs 6 cannot be divided into 4 minibatches" in capsys.readouterr().err
+    assert "--num-envs 6: PPOConfig.n_minibatches 4 does not divide 6 environments" in capsys.readouterr().err
