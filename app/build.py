@@ -7,8 +7,10 @@ from typing import NamedTuple, Protocol
 import torch
 
 from app.experiment import Experiment, to_plain
-from biped.env import BipedEnv, EnvConfig
-from biped.robots.robot import BIPED, Robot
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
+from biped.robots.library import BIPED
+from biped.robots.robot import Robot
 from biped.simulators.config import SimulationConfig, fine
 from biped.simulators.genesis import GenesisSimulator, import_genesis
 from biped.simulators.interface import Simulator
@@ -83,6 +85,7 @@ class Parts:
     engines: Mapping[str, Engine] = field(default_factory=lambda: ENGINES)
     """By name."""
     env: type[BipedEnv] = BipedEnv
+    robot: Robot = BIPED
     policy: type[RecurrentActorCritic] = RecurrentActorCritic
 
     def simulator(
@@ -103,7 +106,7 @@ class Parts:
         """
         chosen = self.engines[engine]
         place = torch.device("cpu") if chosen.on_cpu_only else device
-        return chosen.make(BIPED, num_envs, config, place, viewer=viewer, camera=camera, verbose=verbose)
+        return chosen.make(self.robot, num_envs, config, place, viewer=viewer, camera=camera, verbose=verbose)
 
     def environment(self, simulator: Simulator, config: EnvConfig, seed: int) -> BipedEnv:
         """The task for the robots of a simulator."""

@@ -11,7 +11,7 @@ import dacite
 import tyro
 import yaml
 
-from biped.env import EnvConfig
+from biped.env_config import EnvConfig
 from biped.simulators.config import SimulationConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import PrecisionName
@@ -61,6 +61,8 @@ class Experiment:
     """Let the KL divergence of the updates steer the learning rate; the same as --ppo.lr.schedule adaptive."""
     preset: PresetName = "default"
     """Values that the other flags start from."""
+    robot: str = "biped"
+    """Robot to train: the name of one that comes with the project, or the path of a .yaml file of your own."""
     simulator: EngineName = "genesis"
     """Engine to train in: genesis, on a CPU or a GPU; mujoco, on a CPU and about twice as fast there."""
     device: str = "auto"

@@ -9,7 +9,7 @@ from ppo.checkpoint.sb3_model import Sb3Model, bounds_conflict
 from ppo.processes import Processes
 from ppo.trainer import Trainer
 
-ROBOT_FLAGS = ("--env.", "--simulator", "--simulation.", "--seed", "--num-envs", "--processes")
+ROBOT_FLAGS = ("--robot", "--env.", "--simulator", "--simulation.", "--seed", "--num-envs", "--processes")
 """What robots and random numbers depend on: a run that continues with other values gets new ones."""
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name
 from app.next_command import command
 from app.play_flags import PlayOptions
-from biped.env import EnvConfig
-from biped.robots.robot import BIPED
+from biped.env_config import EnvConfig
+from biped.robots.library import BIPED
+from biped.robots.robot import Robot
 from biped.task.observations import observation_fields
 from configs.presets import PRESETS
 from ppo.checkpoint.folder import newest_checkpoint
@@ -85,21 +86,23 @@ def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Expe
     return PRESETS[options.preset or "default"]
 
 
-def check_fits(model: Sb3Model, config: EnvConfig, whose: str = "the model") -> None:
+def check_fits(model: Sb3Model, config: EnvConfig, robot: Robot, whose: str = "the model") -> None:
     """Check that a policy takes the task's observations and gives its actions.
 
     Args:
         model: the policy.
         config: the task.
+        robot: whose task it is.
         whose: what the message calls the model, such as its path.
 
     Raises:
         ValueError: it does not.
     """
     sizes = model.observation_dim, len(model.action_low)
-    wanted = sum(field.width for field in observation_fields(BIPED, config.observations)), BIPED.num_joints
+    wanted = sum(field.width for field in observation_fields(robot, config.observations)), robot.num_joints
     if sizes != wanted:
         raise ValueError(
             f"{whose} is of another robot or task: it takes {sizes[0]} observations and gives {sizes[1]} actions, this "
-            f"task has {wanted[0]} and {wanted[1]}; choose the task that it was trained in with --preset"
+            f"task has {wanted[0]} and {wanted[1]}; choose the task that it was trained in with --preset, or its robot "
+            "with --robot"
         )

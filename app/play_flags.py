@@ -49,6 +49,8 @@ class PlayOptions:
     preset: Annotated[PresetName | None, tyro.conf.arg(metavar="NAME")] = None
     """Play in the task of this preset of train.py (default, cpu, quick, gpu, robust, smoke) instead of the task that
     the checkpoint was trained in. A checkpoint that does not tell its task is played in that of the default preset."""
+    robot: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Robot to play: a name or the path of a .yaml file; that of the task if not given."""
     simulator: Annotated[EngineName | Literal["both"] | None, tyro.conf.arg(metavar="{genesis,mujoco,both}")] = None
     """Engine to play in; the one that the checkpoint was trained in if not given. mujoco runs on the CPU, without a
     viewer, and where the policy was not trained in it in steps of 2 ms. both, with --evaluate, compares them."""

@@ -16,12 +16,13 @@ from app.experiment import Experiment
 from app.load import Checkpoint, check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
 from app.screen import announce, show_examination
-from biped.env import BipedEnv, EnvConfig, check_robot
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig, check_robot
 from biped.examination.examination import COMMANDS, WARMUP_S, Controller, examination_config, examine
 from biped.examination.gait_meter import GaitSummary
 from biped.examination.playback import Episode, play_episodes, summarize, tell
 from biped.examination.video import VideoWriter
-from biped.robots.robot import BIPED
+from biped.robots.robot_file import load_robot
 from biped.simulators.interface import Simulator
 from configs.presets import DISTURBANCES
 from ppo.agent import TrainedAgent
@@ -57,9 +58,11 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             checkpoint = find_checkpoint(options)
             experiment = find_experiment(options, checkpoint)
             options = options.settled(experiment.simulator)
-            check_robot(experiment.env, BIPED)
+            with about("--robot"):
+                parts = dataclasses.replace(parts, robot=load_robot(options.robot or experiment.robot))
+            check_robot(experiment.env, parts.robot)
             if checkpoint is not None and options.agent == "trained":
-                check_fits(checkpoint.model, experiment.env, str(checkpoint.path))
+                check_fits(checkpoint.model, experiment.env, parts.robot, str(checkpoint.path))
             for engine in options.simulators:
                 if not parts.engines[engine].compiles:
                     # Here, so that nobody waits for the other one first.

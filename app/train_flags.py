@@ -60,6 +60,9 @@ def read_command_line(arguments: Sequence[str]) -> tuple[Experiment, Path | None
     if folder is not None:
         # The folder may be called otherwise, by a number or by hand, and the run keeps its name.
         experiment = dataclasses.replace(experiment, exp_name=default.exp_name)
+    if experiment.robot.endswith((".yaml", ".yml")):
+        # The run is continued and played from other folders, too.
+        experiment = dataclasses.replace(experiment, robot=str(Path(experiment.robot).resolve()))
     return with_shorthand(experiment, given), folder, model
 
 

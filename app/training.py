@@ -1,6 +1,7 @@
 """One training run, from its command line to the line that says where the result is."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -21,8 +22,10 @@ from app.load import check_fits
 from app.process_group import check_division, join_processes, resolve_processes
 from app.run_files import next_command, wandb_config, write_configuration
 from app.train_flags import read_command_line
-from biped.env import BipedEnv, check_robot
-from biped.robots.robot import BIPED
+from biped.env import BipedEnv
+from biped.env_config import check_robot
+from biped.robots.robot import Robot
+from biped.robots.robot_file import load_robot
 from ppo import processes as process_group
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
@@ -61,7 +64,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
     console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
     try:
-        parts = parts or Parts()
+        with about("--robot"):
+            parts = dataclasses.replace(parts or Parts(), robot=load_robot(experiment.robot))
         with about(f"--device {experiment.device}"):
             device = resolve_device(experiment.device)
         if parts.engines[experiment.simulator].on_cpu_only:
@@ -70,9 +74,9 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
         check_division(experiment, count)
-        check_robot(experiment.env, BIPED)
+        check_robot(experiment.env, parts.robot)
         if model is not None:
-            check_model(experiment, model)
+            check_model(experiment, model, parts.robot)
         if experiment.wandb:
             with about("--wandb"):
                 require_wandb()
@@ -114,13 +118,13 @@ def on_the_cpu(experiment: Experiment, device: torch.device) -> torch.device:
     return torch.device("cpu")
 
 
-def check_model(experiment: Experiment, model: Sb3Model) -> None:
+def check_model(experiment: Experiment, model: Sb3Model, robot: Robot) -> None:
     """Check that a model can go on in an experiment.
 
     Raises:
         ValueError: it is of another robot or task, or has learned from other observations.
     """
-    check_fits(model, experiment.env)
+    check_fits(model, experiment.env, robot)
     if experiment.ppo.normalize_observation and "normalizer" not in (model.own_state or {}):
         raise ValueError(
             "--ppo.normalize-observation: the model has learned from observations as they are; leave it out, or begin "

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from app.build import Parts
 from app.training import main as train
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.simulators.interface import Simulator
 from biped.task.commands import Commands
 from biped.task.reward_terms import RewardInputs

@@ -20,7 +20,8 @@ from app.build import Parts
 from app.experiment import Experiment
 from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_sb3, make_trainer, rsl_configuration
 from benchmarks.measurement import Measurement, peak_memory, seconds
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.simulators.interface import Simulator
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step

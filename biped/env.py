@@ -1,89 +1,32 @@
 """BipedEnv: the order of one control step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from biped.robots.base_mass import base_mass
-from biped.robots.robot import Robot
+from biped.env_config import EnvConfig, check_robot
 from biped.simulators.interface import Simulator
 from biped.simulators.state import State
-from biped.task.actuators import ActuatorConfig, Actuators
+from biped.task.actuators import Actuators
 from biped.task.buffers import Buffers
-from biped.task.commands import CommandConfig, Commands, tracking_metrics
+from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
-from biped.task.gait import FootAlternation, Gait, GaitConfig, is_standing, scheduled_contact
-from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+from biped.task.gait import FootAlternation, Gait, is_standing, scheduled_contact
+from biped.task.harmonic_motion import HarmonicMotion
 from biped.task.mirror import Mirror
 from biped.task.observation_sources import Knowledge, state_at_rest
-from biped.task.observations import ObservationConfig, Observer, observation_image
-from biped.task.randomization import Randomization, RandomizationConfig, pushed_velocity, uniform_integer
-from biped.task.reset import InitialPoses, ResetConfig
+from biped.task.observations import Observer, observation_image
+from biped.task.randomization import Randomization, pushed_velocity, uniform_integer
+from biped.task.reset import InitialPoses
 from biped.task.reward_terms import RewardInputs
-from biped.task.rewards import RewardConfig, Rewards
-from biped.task.terminations import EpisodeEnd, TerminationConfig, count_causes, episode_end
+from biped.task.rewards import Rewards
+from biped.task.terminations import EpisodeEnd, count_causes, episode_end
 from ppo.env import Step
-from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 SAVED = ("episode_steps", "_began", "mirrored", "_joint_velocity", "_action", "_observation")
 """Tensors of an environment that continuing exactly needs, beside those of its parts."""
-
-
-@dataclass(frozen=True)
-class EnvConfig:
-    """The task. The simulator is built apart from it."""
-
-    actuators: ActuatorConfig = field(default_factory=ActuatorConfig)
-    """From actions to joint targets."""
-    commands: CommandConfig = field(default_factory=CommandConfig)
-    """What the robot is asked to do."""
-    observations: ObservationConfig = field(default_factory=ObservationConfig)
-    """What the policy sees."""
-    gait: GaitConfig = field(default_factory=GaitConfig)
-    """Clock, contacts and steps."""
-    harmonic_motion: HarmonicMotionConfig = field(default_factory=HarmonicMotionConfig)
-    """The joints whose rhythm `rewards.sinusoidal_motion` pays for."""
-    rewards: RewardConfig = field(default_factory=RewardConfig)
-    """What is paid for."""
-    terminations: TerminationConfig = field(default_factory=TerminationConfig)
-    """What counts as a fall."""
-    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
-    """What differs from robot to robot."""
-    reset: ResetConfig = field(default_factory=ResetConfig)
-    """Where episodes begin."""
-    episode_length_s: Annotated[float, Range(0.0, 1e9, open=True)] = 90.0
-    """s until an episode times out."""
-    mirror_left_stance: bool = False
-    """While the clock asks the left foot to carry, show the policy the robot's mirror image and mirror its actions
-    back: it learns half a stride, and both sides walk alike. Needs `gait.left_offset` 0.5."""
-    randomize_episode_start: bool = True
-    """Begin the first episodes with a random part of their time already spent, so that time-outs are spread over the
-    rollouts instead of hitting all robots at once."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.mirror_left_stance and self.gait.left_offset != 0.5:
-            problem = f"needs gait.left_offset 0.5, got {self.gait.left_offset}"
-            raise ConfigurationError(type(self), "mirror_left_stance", problem)
-
-
-def check_robot(config: EnvConfig, robot: Robot) -> None:
-    """Check that the robot can do the task.
-
-    Raises:
-        ConfigurationError: it lacks a joint, or would weigh nothing.
-    """
-    unknown = [name for name in config.harmonic_motion.joints if name not in robot.joint_names]
-    if unknown:
-        problem = f"must be among {', '.join(robot.joint_names)}, not {', '.join(unknown)}"
-        raise ConfigurationError(HarmonicMotionConfig, "joints", problem)
-    added_mass = config.randomization.added_mass
-    if added_mass is not None and added_mass[0] <= -base_mass(robot):
-        problem = f"must be above {-base_mass(robot):g}, the base's own mass, not {added_mass[0]:g}"
-        raise ConfigurationError(RandomizationConfig, "added_mass", problem)
 
 
 class BipedEnv:
@@ -106,7 +49,10 @@ class BipedEnv:
         self.action_low = -self.action_high
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
-        self._tracked_joints = torch.tensor(robot.joint_indices(config.harmonic_motion.joints), device=device)
+        tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
+        self._tracked_joints = torch.tensor(tracked, dtype=torch.int64, device=device)
+        lowest = config.terminations.minimum_height
+        self.lowest_height = robot.lowest_height if lowest is None else lowest
         self._longest_episode = max(1, round(config.episode_length_s / self.control_dt))
         self._push_interval = max(1, round(config.randomization.push_interval_s / self.control_dt))
 
@@ -223,7 +169,7 @@ class BipedEnv:
         self.gait.step(state.foot_contact_force)
         self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
         command = self.commands.value
-        end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations)
+        end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations, self.lowest_height)
         reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
         metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
 

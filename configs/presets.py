@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from app.experiment import Experiment
-from biped.env import EnvConfig
+from biped.env_config import EnvConfig
 from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
 from biped.task.observations import ObservationConfig

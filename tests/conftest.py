@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.genesis import GenesisSimulator
 

@@ -6,17 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from xml.etree import ElementTree
 
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.gait_meter import GaitMeter, GaitSummary
-from biped.robots.robot import Robot
 
 Command = tuple[float, float, float]
 """Forward and leftward velocity in m/s, yaw rate in rad/s."""
@@ -48,11 +47,6 @@ def examination_config(config: EnvConfig, seconds: float, *, pushes: bool = Fals
         episode_length_s=seconds + 1.0,
         randomize_episode_start=False,
     )
-
-
-def total_mass(robot: Robot) -> float:
-    """Mass in kg of all links in the robot's URDF."""
-    return sum(float(mass.get("value", 0.0)) for mass in ElementTree.parse(robot.asset).getroot().iter("mass"))
 
 
 def examine(
@@ -87,7 +81,7 @@ def examine(
     robots = env.num_envs // len(commands)
     command = torch.tensor(commands, device=env.device).repeat_interleave(robots, dim=0)
     robot = env.simulator.robot
-    meter = GaitMeter(robot, command, env.control_dt, env.config.gait, mass=total_mass(robot), warmup_s=warmup_s)
+    meter = GaitMeter(robot, command, env.control_dt, env.config.gait, mass=robot.mass, warmup_s=warmup_s)
     env.set_command(command)
     observation = env.reset()
     ended = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)

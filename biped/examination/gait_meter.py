@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from biped.robots.joint_limits import joint_limits
 from biped.robots.robot import Robot
 from biped.simulators.state import State, rotate
 from biped.task.gait import GaitConfig, is_standing
@@ -173,8 +172,8 @@ class GaitMeter:
         self._weight = mass * GRAVITY
         self._warmup_steps = max(1, round(warmup_s / control_dt))
         self._gait = gait
-        margins = [0.5 * (1.0 - USABLE_RANGE) * (high - low) for low, high in joint_limits(robot)]
-        limits = zip(joint_limits(robot), margins, strict=True)
+        margins = [0.5 * (1.0 - USABLE_RANGE) * (high - low) for low, high in robot.joint_range]
+        limits = zip(robot.joint_range, margins, strict=True)
         # The margin of a joint without limits is infinite, which would make its bounds undefined.
         bounds = [(low + margin, high - margin) if margin < math.inf else (low, high) for (low, high), margin in limits]
         self._lowest, self._highest = torch.tensor(bounds, device=device).unbind(dim=-1)

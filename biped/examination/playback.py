@@ -56,7 +56,7 @@ def play_episodes(
         after_step()
         observation, ended = step.observation, step.terminated | step.truncated
         # With no time to live, whatever did not end for another cause timed out.
-        end = episode_end(env.state, env.episode_steps, 0, env.config.terminations)
+        end = episode_end(env.state, env.episode_steps, 0, env.config.terminations, env.lowest_height)
         error = (env.state.base_linear_velocity[:, :2] - command).norm(dim=1)
         steps, total_reward, velocity_error = steps + 1.0, total_reward + step.reward, velocity_error + error
         for robot in ended.nonzero().flatten().tolist():

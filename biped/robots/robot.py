@@ -1,4 +1,4 @@
-"""What the robot is: its model file, joint order, default pose, servo gains and feet."""
+"""What the robot is: its model file, joint order, default pose, servo gains, feet and mirror image."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,16 @@ class Robot:
     """A legged robot with two feet. Every per-joint tuple stands in the order of `joint_names`.
 
     Raises:
-        ValueError: if a per-joint tuple has another length than `joint_names`.
+        ValueError: if a per-joint tuple has another length than `joint_names`, a group names a joint that there is not,
+            or mirroring twice does not give the robot back.
     """
 
+    name: str
+    """What it is called."""
     asset: Path
-    """URDF of the robot; its root link floats freely."""
+    """URDF or MJCF (`.xml`) of the robot; its root link floats freely."""
     joint_names: tuple[str, ...]
-    """Names of the `J` actuated joints in the URDF; the order of every joint vector."""
+    """Names of the `J` actuated joints in the model file; the order of every joint vector."""
     default_joint_position: tuple[float, ...]
     """rad; the pose that actions are relative to and episodes start from."""
     stiffness: tuple[float, ...]
@@ -27,21 +30,53 @@ class Robot:
     """N m, largest torque of each servo, either way."""
     armature: tuple[float, ...]
     """kg m^2, inertia of each servo's rotor as seen at the joint (rotor inertia times gear ratio squared)."""
+    joint_range: tuple[tuple[float, float], ...]
+    """rad, lowest and highest position of each joint; infinite where there is no limit."""
+    mirror_joints: tuple[int, ...]
+    """For each joint the one on the other side, itself in the middle."""
+    mirror_signs: tuple[float, ...]
+    """1 or -1: the factor between an angle and that of the other side in a posture symmetric about the x-z plane."""
     base_link: str
     """The root link; its frame is the body frame: x forward, y left, z up."""
     foot_links: tuple[str, str]
     """Links of the right and the left foot."""
-    sole_offset: tuple[float, float, float]
-    """m, from the origin of a foot link to the centre of its sole, in the frame of the foot link."""
+    sole_offsets: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """m, from the origin of each foot link to the centre of its sole, in the frame of the foot link."""
     nominal_base_height: float
     """m, height of the upright base at which the soles just touch flat ground in the default pose."""
+    low_height: float
+    """m, height of the base below which the robot crouches more than walking needs."""
+    lowest_height: float
+    """m, height of the base below which it has fallen."""
+    mass: float
+    """kg, of the whole robot."""
+    base_mass: float
+    """kg, of the base link."""
+    turns: bool
+    """Whether the body can turn on the spot: it has hip joints about the vertical, or the like."""
+    observed_groups: tuple[tuple[str, tuple[str, ...]], ...]
+    """Names and joints of the groups whose positions and velocities every policy observes, in their order."""
+    torso_joints: tuple[str, ...] = ()
+    """Joints that a policy observes only where it is told to (`observations.torso`)."""
+    sideways_joints: tuple[str, ...] = ()
+    """Joints that walking straight ahead does not need."""
+    rhythmic_joints: tuple[str, ...] = ()
+    """Joints that swing at one common frequency in a steady walk."""
 
     def __post_init__(self) -> None:
-        for name in ("default_joint_position", "stiffness", "damping", "effort_limit", "armature"):
+        per_joint = ("default_joint_position", "stiffness", "damping", "effort_limit", "armature", "joint_range")
+        for name in (*per_joint, "mirror_joints", "mirror_signs"):
             if len(getattr(self, name)) != len(self.joint_names):
                 raise ValueError(
                     f"Robot.{name} has {len(getattr(self, name))} values for {len(self.joint_names)} joints."
                 )
+        groups = (joints for _, joints in self.observed_groups)
+        for joints in (*groups, self.torso_joints, self.sideways_joints, self.rhythmic_joints):
+            self.joint_indices(joints)
+        for joint, (other, sign) in enumerate(zip(self.mirror_joints, self.mirror_signs, strict=True)):
+            if self.mirror_joints[other] != joint or sign * self.mirror_signs[other] != 1.0:
+                pair = f"{self.joint_names[joint]} and {self.joint_names[other]}"
+                raise ValueError(f"{pair} are not each other's mirror image with one sign of 1 or -1.")
 
     @property
     def num_joints(self) -> int:
@@ -59,33 +94,3 @@ class Robot:
         if unknown:
             raise ValueError(f"Unknown joints {unknown}; the robot has {list(self.joint_names)}.")
         return tuple(self.joint_names.index(name) for name in names)
-
-
-BIPED = Robot(
-    asset=Path(__file__).parents[1] / "assets" / "biped.urdf",
-    joint_names=(
-        "right_hip1",
-        "right_hip2",
-        "right_knee",
-        "right_ankle",
-        "left_hip1",
-        "left_hip2",
-        "left_knee",
-        "left_ankle",
-        "revolute_torso",
-    ),
-    default_joint_position=(0.0, -0.652, 1.30, -0.634, 0.0, 0.652, -1.30, 0.634, 0.0),
-    stiffness=(15.0,) * 9,
-    damping=(0.8,) * 9,
-    effort_limit=(12.0,) * 9,
-    armature=(0.01,) * 9,
-    base_link="base",
-    foot_links=("right_foot", "left_foot"),
-    sole_offset=(0.02, 0.0, -0.04),
-    nominal_base_height=0.434,
-)
-"""The primitives-only biped of `assets/biped.urdf`, 2.9 kg and about 0.6 m tall.
-
-hip1 abducts about x, hip2, knee and ankle turn about y, `revolute_torso` turns the upper body about z. Opposite angles
-left and right are a posture symmetric about the x-z plane.
-"""

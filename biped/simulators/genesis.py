@@ -22,6 +22,7 @@ from biped.robots.robot import Robot
 from biped.simulators.config import CAMERA_OFFSET, GROUND_FRICTION, LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.genesis_cache import settle_caches
+from biped.simulators.genesis_model import morph
 from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
@@ -86,14 +87,7 @@ class GenesisSimulator:
         )
         self._scene.add_entity(gs.morphs.Plane(), material=gs.materials.Rigid(friction=GROUND_FRICTION))
         self._entity = self._scene.add_entity(
-            gs.morphs.URDF(
-                file=str(robot.asset),
-                pos=(0.0, 0.0, robot.nominal_base_height),
-                # The defaults would move the base frame to the centre of mass and give every joint 0.1 kg m^2.
-                align=False,
-                default_armature=None,
-                links_to_keep=[robot.base_link, *robot.foot_links],
-            ),
+            morph(gs, robot),
             # With a coefficient of 1 the friction ratio of a robot is its coefficient.
             material=gs.materials.Rigid(friction=1.0),
         )
@@ -114,7 +108,7 @@ class GenesisSimulator:
         self._stiffness = torch.tensor(robot.stiffness, device=device)
         self._damping = torch.tensor(robot.damping, device=device)
         self._effort_limit = torch.tensor(robot.effort_limit, device=device)
-        self._sole_offset = torch.tensor(robot.sole_offset, device=device)
+        self._sole_offset = torch.tensor(robot.sole_offsets, device=device)
         self._nominal_base_mass = self._entity.get_links_mass()[:, self._base].clone()
         self._added_mass = torch.zeros_like(self._nominal_base_mass)
         self._nominal_base_inertia = self._entity.get_links_inertia()[:, self._base].clone()

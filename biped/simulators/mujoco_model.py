@@ -1,4 +1,4 @@
-"""The robot's URDF as a MuJoCo model: free base, servos, sensors, ground, and scenery where there is a camera.
+"""The robot's URDF or MJCF as a MuJoCo model: free base, servos, sensors, ground, and scenery where there is a camera.
 
 MuJoCo itself is passed in, as only `biped/simulators/mujoco.py` imports it.
 """
@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+from biped.robots.model_file import without_meshes
 from biped.robots.robot import Robot
 from biped.simulators.config import GROUND_FRICTION, SimulationConfig
 
@@ -22,13 +23,8 @@ def contact_sensor(foot_link: str) -> str:
 
 
 def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, visual: bool) -> Any:  # noqa: ANN401
-    """The robot's URDF with a free base, servos and ground, compiled to an `MjModel`; `visual` for one to look at."""
-    description = ElementTree.parse(robot.asset).getroot()
-    # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
-    # hangs from a fixed joint.
-    settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true"}
-    ElementTree.SubElement(ElementTree.SubElement(description, "mujoco"), "compiler", settings)
-    spec = mujoco.MjSpec.from_string(ElementTree.tostring(description, encoding="unicode"))
+    """The robot with a free base, servos and ground, compiled to an `MjModel`; `visual` for one to look at."""
+    spec = _read(mujoco, robot, visual=visual)
     spec.option.timestep = config.control_dt / config.substeps
     spec.option.iterations = config.iterations
     spec.option.tolerance = config.tolerance
@@ -36,7 +32,8 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     cones = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC}
     spec.option.cone = cones[config.friction_cone]
-    spec.body(robot.base_link).add_freejoint()
+    if not any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.body(robot.base_link).joints):
+        spec.body(robot.base_link).add_freejoint()
     for joint in spec.joints:
         # The range of the servo limits its torque, and grows with its strength; that of the URDF would not.
         joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
@@ -48,8 +45,8 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
         servo.biasprm[1:3] = -robot.stiffness[index], -robot.damping[index]
         servo.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
         servo.forcerange = -robot.effort_limit[index], robot.effort_limit[index]
-    for name in robot.foot_links:
-        spec.body(name).add_site(name=sole_site(name), pos=robot.sole_offset)
+    for name, offset in zip(robot.foot_links, robot.sole_offsets, strict=True):
+        spec.body(name).add_site(name=sole_site(name), pos=offset)
         spec.add_sensor(
             name=contact_sensor(name),
             type=mujoco.mjtSensor.mjSENS_CONTACT,
@@ -70,6 +67,24 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
     if visual:
         _add_scenery(mujoco, spec, ground)
     return spec.compile()
+
+
+def _read(mujoco: ModuleType, robot: Robot, *, visual: bool) -> Any:  # noqa: ANN401
+    """The robot alone as an `MjSpec`, with its meshes if it is to be looked at."""
+    if robot.asset.suffix == ".xml":
+        if not visual:
+            return mujoco.MjSpec.from_string(without_meshes(robot.asset))
+        spec = mujoco.MjSpec.from_file(str(robot.asset))
+        for group in (spec.actuators, spec.sensors, spec.keys, spec.cameras, spec.lights):
+            for one in list(group):
+                spec.delete(one)
+        return spec
+    description = ElementTree.parse(robot.asset).getroot()
+    # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
+    # hangs from a fixed joint.
+    settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true"}
+    ElementTree.SubElement(ElementTree.SubElement(description, "mujoco"), "compiler", settings)
+    return mujoco.MjSpec.from_string(ElementTree.tostring(description, encoding="unicode"))
 
 
 def _add_scenery(mujoco: ModuleType, spec: Any, ground: Any) -> None:  # noqa: ANN401

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from biped.task.buffers import Buffers
-from ppo.value_ranges import ConfigurationError, Range, check_ranges
+from ppo.value_ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class HarmonicMotionConfig:
     """Which joints are tracked, and over what time."""
 
-    joints: tuple[str, ...] = ("revolute_torso", "right_hip2", "left_hip2", "right_knee", "left_knee")
-    """Names of the tracked joints."""
+    joints: tuple[str, ...] = ()
+    """Names of the tracked joints; the robot's own `rhythmic` ones if none is given."""
     time_constant: Annotated[float, Range(0.0, 1e6)] = 0.6
     """s; averages forget with this time constant. About one period of the gait."""
     amplitude: Annotated[float, Range(1e-6, 1e6)] = 0.05
@@ -23,10 +23,6 @@ class HarmonicMotionConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if not self.joints:
-            raise ConfigurationError(
-                type(self), "joints", "needs at least one joint; rewards.sinusoidal_motion is off at 0"
-            )
 
 
 def harmonic_score(variance: Tensor, power: Tensor, amplitude: float) -> Tensor:

@@ -53,24 +53,9 @@ OTHER_FOOT = Image((1, 0), (1.0, 1.0))
 """Of one value for the right foot and one for the left."""
 
 
-def other_side(robot: Robot) -> tuple[int, ...]:
-    """For each joint the one on the other side, itself in the middle. Opposite angles left and right are symmetric.
-
-    Raises:
-        ValueError: A joint of one side has no counterpart.
-    """
-    swap = {"right": "left", "left": "right"}
-    sides = [name.partition("_") for name in robot.joint_names]
-    return robot.joint_indices(f"{swap.get(side, side)}_{joint}" for side, _, joint in sides)
-
-
 def other_joints(robot: Robot) -> Image:
-    """The image of one value for each joint, and of an action.
-
-    Raises:
-        ValueError: A joint of one side has no counterpart.
-    """
-    return Image(other_side(robot), (-1.0,) * robot.num_joints)
+    """The image of one value for each joint, and of an action."""
+    return Image(robot.mirror_joints, robot.mirror_signs)
 
 
 class Mirror:
@@ -78,13 +63,15 @@ class Mirror:
 
     def __init__(self, robot: Robot, observation: Image, device: torch.device) -> None:
         """Prepare for observations that look in the mirror as `observation` says."""
-        self._joints = torch.tensor(other_side(robot), device=device)
+        self._joints = torch.tensor(robot.mirror_joints, device=device)
+        self._joint_signs = torch.tensor(robot.mirror_signs, device=device)
         self._columns = torch.tensor(observation.columns, device=device)
         self._signs = torch.tensor(observation.signs, device=device)
 
     def action(self, action: Tensor, mask: Tensor) -> Tensor:
         """`action` `[N, J]`, mirrored for the robots in `mask` `[N]` bool."""
-        return torch.where(mask.unsqueeze(-1), -action.index_select(1, self._joints), action)
+        mirrored = action.index_select(1, self._joints) * self._joint_signs
+        return torch.where(mask.unsqueeze(-1), mirrored, action)
 
     def observation(self, observation: Tensor, mask: Tensor) -> Tensor:
         """`observation` `[N, D]`, mirrored for the robots in `mask` `[N]` bool."""

@@ -16,10 +16,6 @@ from biped.task import observation_sources as sources
 from biped.task.table import entries, entry
 from ppo.value_ranges import Range, check_ranges
 
-HIP_JOINTS = ("right_hip1", "right_hip2", "left_hip1", "left_hip2")
-KNEE_JOINTS = ("right_knee", "left_knee")
-ANKLE_JOINTS = ("right_ankle", "left_ankle")
-TORSO_JOINTS = ("revolute_torso",)
 Scale = Annotated[float, Range(-1e6, 1e6)]
 Noise = Annotated[float, Range(0.0, 1e6)]
 
@@ -71,8 +67,8 @@ class ObservationConfig:
 
     clock: bool = part(lambda robot, config: [ObservationField("clock", sources.CLOCK, (0, 1))])
     """Append sine and cosine of the gait clock (2 values)."""
-    torso: bool = part(lambda robot, config: joint_fields("torso", TORSO_JOINTS, robot, config))
-    """Append angle and velocity of the torso joint (2 values)."""
+    torso: bool = part(lambda robot, config: joint_fields("torso", robot.torso_joints, robot, config))
+    """Append angles and velocities of the torso's joints (2 values for one joint)."""
     noise: bool = True
     """Add noise at all."""
     linear_velocity_scale: Scale = 2.0
@@ -124,7 +120,7 @@ def joint_fields(
 
 
 def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[ObservationField, ...]:
-    """The parts of the observation in their order: 38 values for nine joints without the optional parts.
+    """The parts of the observation in their order: 38 values for the biped without the optional parts.
 
     Raises:
         ValueError: two have the same name.
@@ -138,9 +134,7 @@ def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[Observa
         ObservationField("linear_velocity_xy", sources.BASE_LINEAR_VELOCITY, (0, 1), linear, linear_noise),
         ObservationField("base_height", sources.BASE_POSITION, (2,), noise=config.height_noise),
         ObservationField("command", sources.COMMAND, (0, 1, 2), (linear, linear, angular)),
-        *joint_fields("hip", HIP_JOINTS, robot, config),
-        *joint_fields("knee", KNEE_JOINTS, robot, config),
-        *joint_fields("ankle", ANKLE_JOINTS, robot, config),
+        *(field for name, joints in robot.observed_groups for field in joint_fields(name, joints, robot, config)),
         ObservationField("foot_contact", sources.FOOT_CONTACT, (0, 1), noise=config.contact_noise),
         ObservationField("previous_action", sources.PREVIOUS_ACTION, range(robot.num_joints)),
     )

@@ -10,13 +10,9 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from biped.robots.joint_limits import joint_limits
 from biped.robots.robot import Robot
 from biped.simulators.state import State
 from ppo.value_ranges import Range
-
-SIDEWAYS_JOINTS = ("right_hip1", "left_hip1", "revolute_torso")
-"""Joints that walking straight ahead does not need."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,8 @@ class RewardParameters:
     """rad^2/s^2."""
     large_tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
     """Degrees."""
-    low_height_limit: Annotated[float, Range(-1e6, 1e6)] = 0.35
-    """m."""
+    low_height_limit: Annotated[float | None, Range(-1e6, 1e6)] = None
+    """m; the robot's own `low` height if not given."""
     joint_movement_gain: Annotated[float, Range(-1e6, 1e6)] = 0.1
     """s/rad."""
     joint_movement_cap: Annotated[float, Range(-1e6, 1e6)] = 2.0
@@ -86,6 +82,8 @@ class RobotConstants(NamedTuple):
     """`[J]` rad."""
     nominal_base_height: float
     """m."""
+    low_height: float
+    """m; below it `low_height` is paid for."""
     control_dt: float
     """s."""
 
@@ -94,14 +92,15 @@ def robot_constants(
     robot: Robot, parameters: RewardParameters, control_dt: float, device: torch.device
 ) -> RobotConstants:
     """Collect the constants of `robot` on `device`."""
-    lower, upper = torch.tensor(joint_limits(robot), device=device).unbind(1)
+    lower, upper = torch.tensor(robot.joint_range, device=device).unbind(1)
     margin = (0.5 * (1.0 - parameters.soft_joint_limit) * (upper - lower)).nan_to_num(posinf=0.0)
     return RobotConstants(
         default_joint_position=torch.tensor(robot.default_joint_position, device=device),
-        sideways_joints=torch.tensor(robot.joint_indices(SIDEWAYS_JOINTS), device=device),
+        sideways_joints=torch.tensor(robot.joint_indices(robot.sideways_joints), dtype=torch.int64, device=device),
         soft_lower_limit=lower + margin,
         soft_upper_limit=upper - margin,
         nominal_base_height=robot.nominal_base_height,
+        low_height=robot.low_height if parameters.low_height_limit is None else parameters.low_height_limit,
         control_dt=control_dt,
     )
 
@@ -163,7 +162,7 @@ def height_error(inputs: RewardInputs, parameters: RewardParameters, robot: Robo
 
 def low_height(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
     """Keep the base from sinking: 1 while it is below a limit, before the episode ends."""
-    return (inputs.state.base_position[:, 2] < parameters.low_height_limit).float()
+    return (inputs.state.base_position[:, 2] < robot.low_height).float()
 
 
 def action_rate(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:

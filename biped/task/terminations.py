@@ -17,8 +17,8 @@ class TerminationConfig:
 
     tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 30.0
     """Largest roll and largest pitch of the base, degrees, either way."""
-    minimum_height: Annotated[float, Range(-1e6, 1e6)] = 0.30
-    """m; lowest height of the base above the ground."""
+    minimum_height: Annotated[float | None, Range(-1e6, 1e6)] = None
+    """m; lowest height of the base above the ground, the robot's own `lowest` one if not given."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -47,7 +47,9 @@ class EpisodeEnd(NamedTuple):
         return self.fell | self.simulation_error
 
 
-def episode_end(state: State, episode_steps: Tensor, longest_episode: int, config: TerminationConfig) -> EpisodeEnd:
+def episode_end(
+    state: State, episode_steps: Tensor, longest_episode: int, config: TerminationConfig, lowest_height: float
+) -> EpisodeEnd:
     """Decide which episodes end.
 
     Where several causes hold, the one that says most is named: simulation error, tilt, height, time-out.
@@ -57,10 +59,11 @@ def episode_end(state: State, episode_steps: Tensor, longest_episode: int, confi
         episode_steps: `[N]` int64, control steps of each episode, this one included.
         longest_episode: Control steps after which an episode times out.
         config: What counts as a fall.
+        lowest_height: m, of the base, as the robot or the configuration says.
     """
     error = state.failed
     tilted = (state.roll_pitch_yaw[:, :2].abs() > math.radians(config.tilt_limit_deg)).any(dim=-1)
-    low = state.base_position[:, 2] < config.minimum_height
+    low = state.base_position[:, 2] < lowest_height
     fall_tilt = tilted & ~error
     fall_height = low & ~(tilted | error)
     time_out = (episode_steps >= longest_episode) & ~(low | tilted | error)

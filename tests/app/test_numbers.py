@@ -14,8 +14,9 @@ import torch
 from app import play_flags, train_flags
 from app.experiment import Experiment, from_plain, to_plain
 from app.play_flags import PlayOptions
-from biped.env import BipedEnv, EnvConfig, check_robot
-from biped.robots.robot import BIPED
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig, check_robot
+from biped.robots.library import BIPED
 from configs.presets import CPU, PRESETS
 from ppo.checkpoint.sb3_zip import read_zip, write_zip
 from ppo.learning_rate import LearningRate, LearningRateConfig

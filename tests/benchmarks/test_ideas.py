@@ -10,7 +10,7 @@ from benchmarks.ideas import (
     GrowingDisturbancesEnv,
     SmoothedVelocityEnv,
 )
-from biped.env import EnvConfig
+from biped.env_config import EnvConfig
 from biped.task.commands import CommandConfig
 from biped.task.randomization import RandomizationConfig
 from biped.task.rewards import RewardConfig

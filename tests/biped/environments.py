@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
 from biped.task.observations import ObservationConfig

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
-from biped.robots.robot import BIPED
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
+from biped.robots.library import BIPED
 from biped.simulators.interface import Simulator
 from biped.task.commands import CommandConfig
 from biped.task.observations import ObservationConfig

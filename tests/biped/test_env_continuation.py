@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.task.observations import ObservationConfig
 from tests.biped.environments import EVERY_TERM, EVERYTHING, PLAIN, assert_same_steps, make_env, random_actions
 

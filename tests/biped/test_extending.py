@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.gymnasium_env import BipedVectorEnv
 from biped.robots.robot import Robot
 from biped.simulators.state import State

@@ -8,7 +8,8 @@ from gymnasium.utils import env_checker, passive_env_checker
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.gymnasium_env import BipedVectorEnv
 from tests.biped.simulators.fake_simulator import FakeSimulator
 

@@ -8,7 +8,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.examination import (
     COMMANDS,
@@ -21,10 +22,9 @@ from biped.examination.examination import (
     score,
     table,
     to_json,
-    total_mass,
 )
 from biped.examination.gait_meter import GaitSummary
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.observations import ObservationConfig
 from biped.task.randomization import RandomizationConfig
 from biped.task.reset import ResetConfig
@@ -127,7 +127,7 @@ def test_robots_that_cannot_be_shared_and_runs_that_are_too_short() -> None:
 
 
 def test_the_mass_is_that_of_all_links() -> None:
-    assert total_mass(BIPED) == pytest.approx(2.9)
+    assert BIPED.mass == pytest.approx(2.9)
 
 
 def test_commands_in_words() -> None:

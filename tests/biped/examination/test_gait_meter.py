@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from biped.examination.gait_meter import GaitMeter
-from biped.robots.joint_limits import joint_limits
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.gait import GaitConfig
 from tests.biped.examination.walks import (
@@ -262,7 +261,7 @@ def test_torque_is_the_root_mean_square() -> None:
 
 def test_joint_limit_hits() -> None:
     position = upright_state(1).joint_position.repeat(STEPS, 1, 1)
-    low, high = joint_limits(BIPED)[0]
+    low, high = BIPED.joint_range[0]
     position[WARMUP : WARMUP + 100, :, 0] = low + 0.004 * (high - low)
     position[WARMUP + 100 : WARMUP + 150, :, 0] = high - 0.004 * (high - low)
     position[WARMUP + 150 :, :, 0] = high - 0.006 * (high - low)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.gait_meter import GaitMeter, GaitSummary
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.gait import GaitConfig
 from tests.biped.simulators.fake_simulator import upright_state
 

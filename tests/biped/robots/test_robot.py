@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 
 Array = npt.NDArray[np.float64]
 
@@ -128,11 +128,11 @@ def test_the_soles_just_touch_the_ground_at_the_nominal_height(side: str) -> Non
     assert 0.0 <= min(heights) < 0.001
 
 
-@pytest.mark.parametrize("foot", BIPED.foot_links)
-def test_the_sole_offset_is_the_centre_of_the_bottom_of_the_foot(foot: str) -> None:
+@pytest.mark.parametrize(("foot", "offset"), list(zip(BIPED.foot_links, BIPED.sole_offsets, strict=True)))
+def test_the_sole_offset_is_the_centre_of_the_bottom_of_the_foot(foot: str, offset: tuple[float, float, float]) -> None:
     box = element(link(foot), "collision")
     bottom = vector(box, "origin") - vector(box, "geometry/box", "size") * [0, 0, 0.5]
-    assert np.allclose(bottom, BIPED.sole_offset)
+    assert np.allclose(bottom, offset)
 
 
 def test_only_base_upper_body_and_feet_collide() -> None:

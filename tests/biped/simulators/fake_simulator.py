@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from biped.robots.robot import BIPED, Robot
+from biped.robots.library import BIPED
+from biped.robots.robot import Robot
 from biped.simulators.state import State, make_state
 
 DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)

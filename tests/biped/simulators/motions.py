@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.mujoco import MujocoSimulator
 from biped.simulators.state import State

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.mujoco import MujocoSimulator
 from tests.biped.simulators.motions import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.state import even_index

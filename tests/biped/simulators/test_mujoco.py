@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig, fine
 from biped.simulators.mujoco import MujocoSimulator
 from tests.biped.simulators.motions import DEFAULT_POSITION, flat, hold, lift, standing_pose, targets, trajectory

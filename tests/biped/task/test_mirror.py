@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from biped.env import BipedEnv, EnvConfig
-from biped.robots.robot import BIPED
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
+from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
@@ -99,10 +100,12 @@ def test_the_default_pose_is_symmetric() -> None:
     assert torch.equal(Mirror(BIPED, other_joints(BIPED), CPU).action(pose, everyone), pose)
 
 
-def test_a_joint_needs_a_counterpart() -> None:
-    names = ("right_hip1", "right_wing", *BIPED.joint_names[2:])
-    with pytest.raises(ValueError, match="left_wing"):
-        other_joints(dataclasses.replace(BIPED, joint_names=names))
+def test_joints_change_sides_with_the_signs_of_the_robot() -> None:
+    signs = (1.0, *BIPED.mirror_signs[1:4], 1.0, *BIPED.mirror_signs[5:])
+    mirror = Mirror(dataclasses.replace(BIPED, mirror_signs=signs), other_joints(BIPED), CPU)
+    action = torch.arange(1.0, 10.0).unsqueeze(0)
+    mirrored = torch.tensor([[5.0, -6.0, -7.0, -8.0, 1.0, -2.0, -3.0, -4.0, -9.0]])
+    assert torch.equal(mirror.action(action, torch.ones(1, dtype=torch.bool)), mirrored)
 
 
 @pytest.mark.parametrize(

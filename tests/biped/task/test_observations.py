@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.observation_sources import Knowledge, state_at_rest
 from biped.task.observations import ObservationConfig, Observer
@@ -132,6 +132,5 @@ def test_observing_leaves_the_state_alone() -> None:
 
 
 def test_a_robot_without_the_observed_joints_is_refused() -> None:
-    robot = dataclasses.replace(BIPED, joint_names=("hip", *BIPED.joint_names[1:]))
-    with pytest.raises(ValueError, match="right_hip1"):
-        Observer(robot, QUIET, torch.Generator())
+    with pytest.raises(ValueError, match="right_wing"):
+        dataclasses.replace(BIPED, observed_groups=(("hip", ("right_hip1", "right_wing")),))

@@ -1,6 +1,6 @@
 import torch
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.state import euler_angles
 from biped.task.reset import InitialPose, InitialPoses, ResetConfig
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION

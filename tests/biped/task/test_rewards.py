@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.reward_terms import RewardInputs, robot_constants
 from biped.task.rewards import RewardConfig, Rewards, Term
 from biped.task.table import entries

