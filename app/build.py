@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from app.experiment import Experiment, to_plain
+from app.robot_facts import robot_facts
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig
 from biped.robots.library import BIPED
@@ -153,6 +154,6 @@ def build_trainer(
         precision=precision,
         processes=processes,
         seed=experiment.seed,
-        facts={"config": to_plain(experiment)},
+        facts={"config": to_plain(experiment), "robot": robot_facts(BIPED)},
         evaluator=evaluator,
     )
