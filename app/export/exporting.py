@@ -16,7 +16,7 @@ DESCRIPTION = (
 )
 LIBRARIES = ("onnx", "onnxruntime")
 INSTALL = "pip install -c constraints.txt -e '.[export]'"
-OPSETS = (14, 22)
+OPSETS = (14, 21)
 """The oldest and the newest one in which every node of the graph means the same."""
 DEFAULT_OPSET = 17
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], robot: Robot = BIPED) -> int:
     options = parser.parse_args(arguments)
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
-        fail(f"{' and '.join(missing)} missing: {INSTALL}")
+        fail(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {INSTALL}")
     if not oldest <= options.opset <= newest:
         fail(f"--opset must be {oldest} to {newest}, not {options.opset}")
     # Only now, as it needs them.
