@@ -21,7 +21,16 @@ from app.command_line import about, fail
 from ppo.checkpoint.atomic import atomic_write
 from ppo.runtime import resolve_device
 
-LIBRARIES = ("torch", "genesis-world", "rsl-rl-lib", "sb3-contrib", "stable-baselines3", "tensordict", "numpy")
+LIBRARIES = (
+    "torch",
+    "genesis-world",
+    "rsl-rl-lib",
+    "sb3-contrib",
+    "stable-baselines3",
+    "tensordict",
+    "numpy",
+    "onnxruntime",
+)
 INSTALL = "pip install -c constraints.txt -e '.[benchmarks]'"
 MINIMUM_WIDTH = 130
 """Columns of a table that is written to a file instead of a terminal."""

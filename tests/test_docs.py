@@ -18,6 +18,7 @@ import torch
 
 from app.command_line import parse
 from app.experiment import Experiment
+from app.export.exporting import main as export_command
 from app.play_flags import read_command_line
 from biped.env import BipedEnv
 from configs.presets import PRESETS
@@ -104,6 +105,9 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             parse_training(rest)
         case ["python", "-m", "ppo.checkpoint", *rest]:
             assert checkpoint_command(rest) == 0
+        case ["python", "-m", "app.export", *rest]:
+            pytest.importorskip("onnxruntime")
+            assert export_command(rest) == 0
         case ["python", "-m", module, *rest] if module.startswith("benchmarks."):
             check_benchmark(module, rest, monkeypatch)
         case ["python", "-m", "pytest", *rest] | ["pytest", *rest]:
@@ -127,7 +131,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(command: Command) -> bool:
     """Whether `check` runs the command instead of reading it only."""
     words = command.words
-    return "--help" in words or words[:3] == ["python", "-m", "ppo.checkpoint"] or words == ["make", "help"]
+    programs = (["python", "-m", "ppo.checkpoint"], ["python", "-m", "app.export"])
+    return "--help" in words or words[:3] in programs or words == ["make", "help"]
 
 
 def names(page: Path) -> str:
@@ -205,6 +210,7 @@ def test_flags_in_sentences_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known = known_flags(lambda: parse_training(["--help"]), monkeypatch)
     known |= known_flags(lambda: parse_playing(["--help"]), monkeypatch)
     known |= known_flags(lambda: checkpoint_command(["export", "--help"]), monkeypatch)
+    known |= known_flags(lambda: export_command(["--help"]), monkeypatch)
     for name in BENCHMARKS:
         benchmark = importlib.import_module(f"benchmarks.{name}")
         if hasattr(benchmark, "main"):
