@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ def test_its_programs_run_from_any_folder(wheel: Path, tmp_path: Path) -> None:
 
     assert "--num-envs" in run("biped-train", "--help")
     assert "environment steps" in run("biped-checkpoint", "inspect", str(site / "biped" / "assets" / "walk.zip"))
+    if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
+        assert "policy.onnx" in run("biped-export", str(site / "biped" / "assets" / "walk.zip"), "walk")
+        assert (tmp_path / "walk" / "README.md").stat().st_size > 0
     arguments = ("--simulator", "mujoco", "--seconds", "0.1")
     pytest.importorskip("mujoco")
     assert str(site / "biped" / "assets" / "walk.zip") in run("biped-play", *arguments)

@@ -84,8 +84,8 @@ class GraphBuilder:
             self.node("LSTM", [sequences, *weights, "", *before], "", *after, hidden_size=hidden)
             states.append(after)
             sequences = after[0]
-        for output, names in zip(OUTPUTS[1:], zip(*states, strict=True), strict=True):
-            self.node("Concat", list(names), output, axis=0)
+        for output, each in zip(OUTPUTS[1:], zip(*states, strict=True), strict=True):
+            self.node("Concat", list(each), output, axis=0)
         flat = self.constant("flat_shape", np.array([1, -1], dtype=np.int64))
         return self.node("Reshape", [sequences, flat], "lstm.output")
 

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ class Runner:
         self._hidden: Array = np.zeros(self._state_shape, dtype=np.float32)
         self._cell: Array = np.zeros(self._state_shape, dtype=np.float32)
 
-    def observe(self, readings: Mapping[str, Sequence[float]], command: Sequence[float]) -> Array:
+    def observe(self, readings: Mapping[str, ArrayLike], command: ArrayLike) -> Array:
         """The observation `[D]` that the policy is given.
 
         Args:
@@ -85,17 +85,18 @@ class Runner:
         standing = bool(np.max(np.abs(asked)) < self._standing_command)
         angle = np.float32(2.0 * math.pi) * self.phase
         clock = np.zeros(2, dtype=np.float32) if standing else np.array([np.sin(angle), np.cos(angle)], np.float32)
-        known = {**readings, "command": asked, "previous_action": self.action, "clock": clock}
+        known: dict[str, ArrayLike] = {**readings, "command": asked, "previous_action": self.action, "clock": clock}
         values = []
         for name, columns, offset, scale in self._parts:
             if name not in known or np.shape(known[name]) != (self._sizes[name],):
                 raise ValueError(f"the reading {name} must be given, with {self._sizes[name]} values")
             values.append((np.asarray(known[name], dtype=np.float32)[columns] - offset) * scale)
             if not np.isfinite(values[-1]).all():
-                raise ValueError(f"the reading {name} is not finite: {known[name]}")
-        return np.clip(np.concatenate(values), -self._limit, self._limit)
+                raise ValueError(f"the reading {name} is not finite: {np.asarray(known[name])}")
+        observation: Array = np.clip(np.concatenate(values), -self._limit, self._limit)
+        return observation
 
-    def step(self, readings: Mapping[str, Sequence[float]], command: Sequence[float]) -> Array:
+    def step(self, readings: Mapping[str, ArrayLike], command: ArrayLike) -> Array:
         """Joint targets `[A]` in rad for the next `period` seconds; arguments and errors as of `observe`.
 
         Raises:

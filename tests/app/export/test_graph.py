@@ -107,10 +107,10 @@ def test_the_clock_in_the_observation_tells_when_to_mirror() -> None:
     fields = observation_fields(BIPED, CPU.env.observations)
     assert clock_column(fields) == 38
     assert clock_column(observation_fields(BIPED, DEFAULT.env.observations)) is None
-    # As often as a robot could walk before its battery is empty, with the rounding that the environment has.
+    # With the rounding that the environment has.
     gait = Gait(CPU.env.gait, 2, 0.02, torch.Generator())
     standing = torch.tensor([False, True])
-    for _ in range(5000):
+    for _ in range(2000):
         sine = clock_signal(gait.phase, standing)[:, 0]
         assert torch.equal(sine < 0.0, (gait.phase >= 0.5) & ~standing)
         gait.step(torch.zeros(2, 2))
