@@ -30,7 +30,7 @@ from benchmarks.measurement import (
     spread,
     write_json,
 )
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.observations import observation_fields
 from configs.presets import PRESETS
 from ppo.agent import TrainedAgent

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.experiment import Experiment
 from app.load import Checkpoint, check_fits
 from app.robot_facts import difference
-from biped.env import check_robot
+from biped.env_config import check_robot
 from biped.robots.robot import Robot
 from ppo.policy import RecurrentActorCritic
 
@@ -34,7 +34,7 @@ def check_task(checkpoint: Checkpoint, experiment: Experiment, robot: Robot) -> 
     """
     path, facts = checkpoint.path, checkpoint.model.own_facts or {}
     check_robot(experiment.env, robot)
-    check_fits(checkpoint.model, experiment.env, str(path))
+    check_fits(checkpoint.model, experiment.env, robot, str(path))
     changed = difference(facts.get("robot", {}), robot)
     if changed is not None:
         raise ValueError(f"{path} was trained with {changed}; restore the robot's file, or train with the new one")

@@ -16,7 +16,7 @@ from app.experiment import Experiment, to_plain
 from app.export.graph import INPUTS, OUTPUTS, GraphMirror
 from app.export.observation import describe_observation
 from app.load import Checkpoint
-from biped.robots.joint_limits import joint_limits
+from biped.robots.model_file import without_meshes
 from biped.robots.robot import Robot
 from biped.task.mirror import Image
 from ppo.policy import RecurrentActorCritic
@@ -25,7 +25,6 @@ from ppo.report.provenance import package_version
 SCHEMA_VERSION = 1
 """Raised whenever a reader of the contract would have to change."""
 SCHEMA_NAME = "contract.schema.json"
-URDF_NAME = "robot.urdf"
 VERSIONS = ("biped-ppo", "torch", "genesis-world", "mujoco", "onnx")
 """Distributions whose versions the contract tells."""
 
@@ -62,6 +61,16 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def model_name(robot: Robot) -> str:
+    """What the model file of an export is called."""
+    return f"robot{robot.asset.suffix}"
+
+
+def model_bytes(robot: Robot) -> bytes:
+    """The robot's URDF, or its MJCF as it is simulated: without meshes, which would be files of their own."""
+    return without_meshes(robot.asset).encode() if robot.asset.suffix == ".xml" else robot.asset.read_bytes()
+
+
 def output_bounds(
     low: Sequence[float], high: Sequence[float], mirror: GraphMirror | None
 ) -> tuple[list[float], list[float]]:
@@ -96,8 +105,9 @@ def make_contract(subject: Subject, mirror: GraphMirror | None, opset: int) -> d
     return {
         "schema_version": SCHEMA_VERSION,
         "robot": {
-            "urdf": URDF_NAME,
-            "urdf_sha256": sha256(robot.asset),
+            "name": robot.name,
+            "model": model_name(robot),
+            "model_sha256": hashlib.sha256(model_bytes(robot)).hexdigest(),
             "base_link": robot.base_link,
             "foot_links": list(robot.foot_links),
             "nominal_base_height": robot.nominal_base_height,
@@ -162,7 +172,7 @@ def make_contract(subject: Subject, mirror: GraphMirror | None, opset: int) -> d
 
 def describe_joints(robot: Robot) -> dict[str, Any]:
     """Joints and servos as they are simulated; a joint without limits gets null."""
-    limits = [[bound if math.isfinite(bound) else None for bound in pair] for pair in joint_limits(robot)]
+    limits = [[bound if math.isfinite(bound) else None for bound in pair] for pair in robot.joint_range]
     return {
         "names": list(robot.joint_names),
         "default_position": list(robot.default_joint_position),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.command_line import fail
 from app.load import Checkpoint
-from biped.robots.robot import BIPED, Robot
+from biped.robots.robot import Robot
 from ppo.checkpoint.__main__ import OneLineParser
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.sb3_zip import read_zip
@@ -21,8 +21,8 @@ OPSETS = (14, 21)
 DEFAULT_OPSET = 17
 
 
-def main(arguments: Sequence[str], robot: Robot = BIPED) -> int:
-    """Export as the command line says, for `robot`; returns the exit code.
+def main(arguments: Sequence[str], robot: Robot | None = None) -> int:
+    """Export as the command line says, for another `robot` than the checkpoint's if given; returns the exit code.
 
     Bad input, and what cannot be exported, ends the program with one line and code 2.
     """

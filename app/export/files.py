@@ -8,26 +8,36 @@ import torch
 
 from app.experiment import Experiment, from_plain
 from app.export.checks import Array, ExportedStep, check_agreement, check_policy, check_task
-from app.export.contract import SCHEMA_NAME, URDF_NAME, Subject, contract_text, make_contract, metadata, schema_text
+from app.export.contract import (
+    SCHEMA_NAME,
+    Subject,
+    contract_text,
+    make_contract,
+    metadata,
+    model_bytes,
+    model_name,
+    schema_text,
+)
 from app.export.graph import INPUTS, OUTPUTS, GraphMirror, build_model
 from app.export.observation import check_sources, clock_column
 from app.load import Checkpoint
-from biped.env import EnvConfig
+from biped.env_config import EnvConfig
 from biped.robots.robot import Robot
+from biped.robots.robot_file import load_robot
 from biped.task.mirror import Mirror, other_joints
 from biped.task.observations import observation_fields, observation_image
 from ppo.layers import PYTORCH
 from ppo.policy import RecurrentActorCritic
 
 
-def make_files(checkpoint: Checkpoint, robot: Robot, opset: int) -> dict[str, bytes]:
+def make_files(checkpoint: Checkpoint, robot: Robot | None, opset: int) -> dict[str, bytes]:
     """Content of every file of an export, by name.
 
     The contract comes last: an export that was cut off cannot be taken for a whole one.
 
     Args:
         checkpoint: what to export.
-        robot: that it was trained with.
+        robot: that it was trained with; None for the one that the checkpoint names.
         opset: version of the operators of the graph.
 
     Raises:
@@ -35,6 +45,7 @@ def make_files(checkpoint: Checkpoint, robot: Robot, opset: int) -> dict[str, by
     """
     path = checkpoint.path
     experiment = stored_experiment(checkpoint)
+    robot = robot or load_robot(experiment.robot)
     check_task(checkpoint, experiment, robot)
     policy = bounded_policy(checkpoint, experiment.env)
     check_policy(path, policy)
@@ -46,7 +57,7 @@ def make_files(checkpoint: Checkpoint, robot: Robot, opset: int) -> dict[str, by
     here = resources.files("app.export")
     return {
         "policy.onnx": graph,
-        URDF_NAME: robot.asset.read_bytes(),
+        model_name(robot): model_bytes(robot),
         SCHEMA_NAME: schema_text().encode(),
         "runner.py": here.joinpath("runner.py").read_bytes(),
         "README.md": here.joinpath("runner.md").read_bytes(),

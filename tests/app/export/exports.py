@@ -12,8 +12,9 @@ from app.build import Parts, physics_of
 from app.experiment import Experiment, from_plain
 from app.export.exporting import main
 from app.load import SHIPPED_POLICY
-from biped.env import BipedEnv, EnvConfig
-from biped.robots.robot import BIPED
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.mujoco import MujocoSimulator
 from biped.simulators.state import State

@@ -12,7 +12,7 @@ import torch
 
 from app.export.exporting import main
 from app.load import SHIPPED_POLICY
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model
 from biped.task.gait import clock_signal, is_standing
 from biped.task.observations import Observer
@@ -129,7 +129,7 @@ def test_it_names_its_origin(contract: dict[str, Any]) -> None:
         "file": "walk.zip",
         "sha256": hashlib.sha256(SHIPPED_POLICY.read_bytes()).hexdigest(),
     }
-    assert contract["robot"]["urdf_sha256"] == hashlib.sha256(BIPED.asset.read_bytes()).hexdigest()
+    assert contract["robot"]["model_sha256"] == hashlib.sha256(BIPED.asset.read_bytes()).hexdigest()
     assert contract["training"]["engine"] == "genesis"
     assert contract["versions"]["torch"] == torch.__version__
 

@@ -12,7 +12,7 @@ from app.experiment import to_plain
 from app.export.files import bounded_policy, exported_step, find_mirror, original_step
 from app.export.observation import clock_column
 from app.load import Checkpoint
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.observations import observation_fields
 from configs.presets import CPU, DEFAULT
 from ppo.checkpoint.sb3_model import Sb3Model

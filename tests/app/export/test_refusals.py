@@ -21,7 +21,7 @@ from app.export.files import bounded_policy
 from app.export.observation import check_sources
 from app.load import SHIPPED_POLICY, Checkpoint
 from app.robot_facts import difference, robot_facts
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.task.mirror import in_place
 from biped.task.observation_sources import Measured
 from biped.task.observations import ObservationField

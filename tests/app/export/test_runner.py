@@ -14,7 +14,7 @@ from app.export.runner import Runner
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.examination import examination_config, examine
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model, contact_sensor
 from tests.app.export.exports import RecordingSimulator, make_agent, make_env, physics, quiet, readings_of, shipped
 
