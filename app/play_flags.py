@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,8 +53,9 @@ class PlayOptions:
     robot: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Robot to play: a name or the path of a .yaml file; that of the task if not given."""
     simulator: Annotated[EngineName | Literal["both"] | None, tyro.conf.arg(metavar="{genesis,mujoco,both}")] = None
-    """Engine to play in; the one that the checkpoint was trained in if not given. mujoco runs on the CPU, without a
-    viewer, and where the policy was not trained in it in steps of 2 ms. both, with --evaluate, compares them."""
+    """Engine to play in; the one that the checkpoint was trained in if not given, with --web mujoco. mujoco runs on the
+    CPU, without a viewer, and where the policy was not trained in it in steps of 2 ms. both, with --evaluate, compares
+    them."""
     simulation: PhysicsOptions = field(default_factory=PhysicsOptions)
     """Physics, to check a policy in another one than it was trained in."""
     command: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="VX VY WZ"), Range(-1000.0, 1000.0)] = (
@@ -76,6 +78,14 @@ class PlayOptions:
     viewer: bool = False
     """Open a window that follows the first robot, in Genesis. On by default where there is a display, unless a video,
     an examination or MuJoCo is asked for."""
+    web: bool = False
+    """Serve a page on which the robot is steered in a browser, until Ctrl-C. On by default on a terminal without a
+    display, where viser is installed and nothing is asked for but whom to play. Needs viser (pip install viser)."""
+    host: str = "127.0.0.1"
+    """With --web: the address to serve the page at. By default only this machine reaches it; 0.0.0.0 lets everybody on
+    the network steer."""
+    port: Annotated[int, tyro.conf.arg(metavar="INT"), Range(1, 65535)] = 8080
+    """With --web: the port of the page; if it is in use, the next one that is free."""
     video: Annotated[Path | None, tyro.conf.arg(metavar="MP4")] = None
     """Record the first robot to this file."""
     evaluate: bool = False
@@ -100,7 +110,7 @@ class PlayOptions:
         Raises:
             ValueError: a flag does not suit the engine.
         """
-        simulator = self.simulator or ("genesis" if self.viewer else trained_in)
+        simulator = self.simulator or ("genesis" if self.viewer else "mujoco" if self.web else trained_in)
         self.check_engine(simulator)
         return replace(self, simulator=simulator)
 
@@ -140,6 +150,12 @@ class PlayOptions:
             raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
         if self.simulator is not None:
             self.check_engine(self.simulator)
+        for name in WITHOUT_PAGE:
+            if self.web and getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '-')} does not go together with --web; leave out one of them")
+        for name in ("host", "port"):
+            if not self.web and getattr(self, name) != getattr(PlayOptions, name):
+                raise ValueError(f"--{name} is for the page in a browser; add --web")
         if self.viewer and not has_display():
             raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
         for name in ("viewer", "video", "episodes"):
@@ -180,12 +196,17 @@ def has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def can_steer() -> bool:
+    """Somebody may be there to open a page: not a script, nor a pipe, nor a machine without what serves it."""
+    return sys.stdout is not None and sys.stdout.isatty() and find_spec("viser") is not None
+
+
 def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     """The options that the command line gives; bad ones end the program with one line."""
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    names = ("checkpoint", "exp_name", "log_dir", "video", "evaluate", "simulator")
+    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "seconds", "json", *WITHOUT_PAGE)
     given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
     for name in ("exp_name", "log_dir"):
         if name in given and given.get("checkpoint") is not None:
@@ -193,7 +214,11 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
                 f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
             )
     filmed = given.get("video") is not None or given.get("evaluate", False)
-    default = PlayOptions(viewer=has_display() and not filmed and given.get("simulator", "genesis") == "genesis")
+    display, web = has_display(), given.get("web", False)
+    default = PlayOptions(
+        viewer=display and not filmed and not web and given.get("simulator", "genesis") == "genesis",
+        web=not display and can_steer() and not given.keys() & {"web", "seconds", "json", *WITHOUT_PAGE},
+    )
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
         options.check()
@@ -202,6 +227,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     return options
 
 
+WITHOUT_PAGE = ("viewer", "video", "evaluate", "disturbed", "episodes", "num_envs")
+"""What a page in a browser does not do: flags that exclude it."""
 UNLIKE_DEFAULT = PlayOptions(
     checkpoint=Path("other"),
     exp_name="other",
@@ -209,5 +236,12 @@ UNLIKE_DEFAULT = PlayOptions(
     video=Path("other"),
     evaluate=True,
     simulator="mujoco",
+    web=True,
+    viewer=True,
+    disturbed=True,
+    json=Path("other"),
+    episodes=1,
+    seconds=1.0,
+    num_envs=1,
 )
 """Differs from the default in all that must be known before the other flags are read."""

@@ -3,19 +3,19 @@
 import dataclasses
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from importlib.util import find_spec
 
 import torch
 
-from app.build import Parts, physics_of
+from app.build import Parts
 from app.command_line import about, fail
-from app.experiment import Experiment
-from app.load import Checkpoint, check_fits, find_checkpoint, find_experiment
+from app.load import check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
+from app.real_time import RealTime
 from app.screen import announce, show_examination
+from app.session import Session, build_controller, build_simulator
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig, check_robot
 from biped.examination.examination import COMMANDS, WARMUP_S, Controller, examination_config, examine
@@ -25,26 +25,12 @@ from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
 from biped.simulators.interface import Simulator
 from configs.presets import DISTURBANCES
-from ppo.agent import TrainedAgent
-from ppo.checkpoint.sb3_model import bounds_conflict
 from ppo.program.interruption import deferred, requested
 from ppo.program.launch import load_kernels
-from ppo.runtime import derive_seed, resolve_device
+from ppo.runtime import resolve_device
 
 ROBOTS_PER_COMMAND = 64
 """In an examination, if not asked for otherwise."""
-
-
-class Session(NamedTuple):
-    """What is watched, and how."""
-
-    options: PlayOptions
-    checkpoint: Checkpoint | None
-    """None for an agent that needs none."""
-    experiment: Experiment
-    """Whose task is played."""
-    device: torch.device
-    parts: Parts
 
 
 def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
@@ -53,6 +39,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     try:
         options = read_command_line(arguments)
         try:
+            if options.web and find_spec("viser") is None:
+                raise ValueError("--web needs viser, which is not installed; pip install viser")
             with about(f"--device {options.device}"):
                 device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
@@ -88,6 +76,11 @@ def watch(session: Session) -> int:
         if options.evaluate:
             results = {engine: run_examination(session, engine) for engine in options.simulators}
             show_examination(options, session.checkpoint, results)
+        elif options.web:
+            # Only here, as few have installed what it imports.
+            from app.web.serving import serve
+
+            serve(session)
         else:
             run_episodes(session)
     except OSError as error:
@@ -112,7 +105,7 @@ def run_examination(session: Session, engine: str) -> list[GaitSummary]:
     commands = COMMANDS if options.command is None else (options.command,)
     num_envs = (options.num_envs or ROBOTS_PER_COMMAND) * len(commands)
     config = disturbed(session.experiment.env) if options.disturbed else session.experiment.env
-    simulator = build_simulator(session, engine, num_envs)
+    simulator = robots(session, engine, num_envs)
     env = session.parts.environment(
         simulator, examination_config(config, options.duration, pushes=options.disturbed), options.seed
     )
@@ -127,7 +120,7 @@ def run_examination(session: Session, engine: str) -> list[GaitSummary]:
 def run_episodes(session: Session) -> None:
     """Play in the one engine that was chosen."""
     options, config = session.options, session.experiment.env
-    simulator = build_simulator(session, options.simulators[0], options.num_envs or 1)
+    simulator = robots(session, options.simulators[0], options.num_envs or 1)
     config = dataclasses.replace(config, episode_length_s=options.duration, randomize_episode_start=False)
     env = session.parts.environment(simulator, config, options.seed)
     try:
@@ -141,40 +134,12 @@ def run_episodes(session: Session) -> None:
         env.close()
 
 
-def build_simulator(session: Session, engine: str, num_envs: int) -> Simulator:
+def robots(session: Session, engine: str, num_envs: int) -> Simulator:
     """Robots in the engine of that name; what it refuses ends the program with one line."""
-    options = session.options
-    wanted = {name: value for name, value in vars(options.simulation).items() if value is not None}
     try:
-        return session.parts.simulator(
-            engine,
-            num_envs,
-            dataclasses.replace(physics_of(engine, session.experiment), **wanted),
-            session.device,
-            viewer=options.viewer,
-            camera=options.video is not None,
-            verbose=options.verbose,
-        )
+        return build_simulator(session, engine, num_envs)
     except ValueError as error:
         fail(str(error))
-
-
-def build_controller(session: Session, env: BipedEnv) -> Controller:
-    """What chooses the actions."""
-    options, checkpoint = session.options, session.checkpoint
-    generator = torch.Generator(device=env.device)
-    generator.manual_seed(derive_seed(options.seed, "exploration"))
-    shape = env.num_envs, env.action_dim
-    if options.agent == "zero":
-        return lambda observation, episode_start: torch.zeros(shape, device=env.device)
-    if options.agent == "random":
-        return lambda observation, episode_start: torch.randn(shape, generator=generator, device=env.device)
-    assert checkpoint is not None
-    conflict = bounds_conflict(checkpoint.model, env.action_low.tolist(), env.action_high.tolist())
-    if conflict is not None:
-        print(conflict, flush=True)
-    policy = session.parts.trained_policy(checkpoint.model, env)
-    return TrainedAgent(policy, env.num_envs, None if options.deterministic else generator)
 
 
 def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulator: Simulator) -> None:
@@ -208,17 +173,3 @@ def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, s
             # Genesis ends a closed window with an exception of a type that only it can name.
             if not (options.viewer and "Viewer closed" in str(error)):
                 raise
-
-
-class RealTime:
-    """Lets a loop take no less than `control_dt` seconds per turn."""
-
-    def __init__(self, control_dt: float) -> None:
-        self._control_dt = control_dt
-        self._next = time.perf_counter()
-
-    def wait(self) -> None:
-        """Wait until the next turn is due; one that comes late is not made up for."""
-        now = time.perf_counter()
-        self._next = max(now, self._next + self._control_dt)
-        time.sleep(self._next - now)

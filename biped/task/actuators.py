@@ -54,6 +54,11 @@ class Actuators(Buffers):
         self._output = default_joint_position.expand(num_envs, -1).clone()
         self._delay = DelayLine(self._output, longest_latency)
 
+    @property
+    def output(self) -> Tensor:
+        """`[N, J]` rad, the joint targets of the last control step; the default pose in a new episode."""
+        return self._output
+
     def clip(self, action: Tensor) -> Tensor:
         """Clip actions `[N, J]` to the action limit."""
         return action.clamp(-self._config.action_limit, self._config.action_limit)

@@ -135,6 +135,11 @@ class Rewards:
         self.needs = frozenset(name for term in self._terms.values() for name in term.needs)
         """Fields of the inputs that have to be followed, because a term that is paid for needs them."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the terms that are paid for."""
+        return tuple(self._terms)
+
     def __call__(self, inputs: RewardInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Reward for one control step.
 

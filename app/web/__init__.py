@@ -1,0 +1,1 @@
+"""The page on which a robot is steered in a browser: `python play.py --web`."""
