@@ -6,7 +6,6 @@ from typing import Any
 
 import viser
 
-from app.screen import announce
 from app.web.checkpoints import Checkpoints
 from app.web.loop import Status
 from app.web.requests import Play, Request
@@ -43,7 +42,9 @@ class Choice:
     def meet(self, walker: Walker) -> None:
         """Show what is played."""
         session = walker.session
-        self._walking = announce(session.options, session.checkpoint)
+        self._walking = f"{session.options.agent} actions"
+        if session.checkpoint is not None and session.options.agent == "trained":
+            self._walking = f"trained for {session.checkpoint.model.num_timesteps:,} control steps"
         self._played = self._asked = None if session.checkpoint is None else session.checkpoint.path
         run = None if self._played is None else self._checkpoints.run_of(self._played)
         if run is not None:

@@ -104,7 +104,7 @@ class Controls:
         for slider, (low, high) in zip(self._sliders, command_limits(commands), strict=True):
             slider.min, slider.max = low, high
         words = (
-            f"{axis} {low:g} to {high:g}" if low < high else f"{axis} {low:g} only"
+            f"{axis} {low:g} to {high:g}" if low < high else f"{axis} {low:g}"
             for axis, (low, high) in zip(AXES, ranges, strict=True)
         )
         self._trained.content = f"*trained: {', '.join(words)}*"

@@ -10,7 +10,7 @@ from app.web.controls import Controls
 from app.web.frames import Frame, Pose
 from app.web.loop import Loop, Status
 from app.web.plots import Plots
-from app.web.robot_view import RobotView
+from app.web.robot_view import COMMANDED, RobotView
 from app.web.walker import Walker
 from biped.robots.robot import Robot
 
@@ -33,7 +33,8 @@ class Page:
         self, server: viser.ViserServer, loop: Loop, robot: Robot, control_dt: float, checkpoints: Checkpoints
     ) -> None:
         self._server = server
-        server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="medium")
+        server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=COMMANDED)
+        server.gui.main_panel.dock_right()
         self._view = RobotView(server, robot, control_dt)
         self._choice = Choice(server.gui, loop.submit, checkpoints)
         self._controls = Controls(server.gui, loop.submit, self._follow)

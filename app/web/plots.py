@@ -2,7 +2,6 @@
 
 import numpy as np
 import viser
-from numpy.typing import NDArray
 from viser import uplot
 
 from app.web.frames import Frame, History
@@ -19,9 +18,8 @@ FORWARD, SIDEWAYS, TURN = "#ea580c", "#16a34a", "#9333ea"
 PALETTE = (
     "#2563eb", "#ea580c", "#16a34a", "#dc2626", "#9333ea", "#0891b2", "#ca8a04", "#db2777", "#4d7c0f", "#57534e",
 )  # fmt: skip
-LOW, HIGH = (0.05, 1.15), (0.95, 2.05)
-"""Where the bars of the right and the left foot begin and end in the gait diagram."""
-Column = NDArray[np.float64]
+LOW, BAR = (0.05, 1.15), 0.9
+"""Where the bars of the right and the left foot begin in the gait diagram, and how high they are."""
 
 
 class Plots:
@@ -55,13 +53,9 @@ class Plots:
             )
             self._gait = self._plot(
                 "feet on the ground",
-                [bar("right", RIGHT), line("", "transparent"), bar("left", LEFT), line("", "transparent")],
-                height=130,
-                bands=(
-                    {"series": (1, 2), "fill": RIGHT, "dir": -1},
-                    {"series": (3, 4), "fill": LEFT, "dir": -1},
-                ),
-                scales={"y": {"range": (0.0, 2.1)}},
+                [bar("right", RIGHT, LOW[0]), bar("left", LEFT, LOW[1])],
+                height=140,
+                heights=(0.0, 2.1),
             )
         with self._joints:
             self._joint: viser.GuiDropdownHandle[str] = gui.add_dropdown("joint", ("-",))
@@ -74,6 +68,8 @@ class Plots:
         joints = walker.simulator.robot.joint_names
         if joints != self._joint.options:
             self._joint.options = joints
+            # A knee tells most about a walk.
+            self._joint.value = next((name for name in joints if "knee" in name), joints[0])
         rewards = walker.env.rewards.names
         before = self._history
         self._history = History(joints, rewards, walker.env.control_dt, SECONDS)
@@ -102,31 +98,28 @@ class Plots:
         commands, velocities, contacts = history.commands(), history.velocities(), history.contacts()
         self._velocity.data = (times, velocities[:, 0], commands[:, 0], velocities[:, 1], commands[:, 1])
         self._turn.data = (times, velocities[:, 2], commands[:, 2])
-        columns = [times]
-        for foot in range(2):
-            base = np.full(len(times), LOW[foot])
-            columns += [base + (HIGH[foot] - LOW[foot]) * contacts[:, foot], base]
-        self._gait.data = tuple(columns)
+        bars = np.array(LOW) + BAR * contacts
+        self._gait.data = (times, bars[:, 0], bars[:, 1])
         self._reward_plot.data = (times, *history.reward_rates(SMOOTHED_S).T)
         joint = history.joints.index(self._joint.value)
         self._joint_plot.data = (times, history.joint_positions()[:, joint], history.joint_targets()[:, joint])
 
     def _plot(
-        self,
-        title: str,
-        series: list[uplot.Series],
-        height: int,
-        bands: tuple[uplot.Band, ...] | None = None,
-        scales: dict[str, uplot.Scale] | None = None,
+        self, title: str, series: list[uplot.Series], height: int, heights: tuple[float, float] | None = None
     ) -> viser.GuiUplotHandle:
-        hidden = scales is not None
+        """A plot over time; with the `heights` that the vertical axis begins and ends at it has no numbers there."""
+        scales: dict[str, uplot.Scale] = {"x": {"time": False, "range": (-SECONDS, 0.0)}}
+        vertical: uplot.Axis = {"size": 44}
+        if heights is not None:
+            scales["y"] = {"range": heights}
+            vertical |= {"stroke": "transparent", "grid": {"show": False}, "ticks": {"show": False}}
         return self._gui.add_uplot(
             tuple(np.zeros(2) for _ in range(len(series) + 1)),
-            ({"label": "s"}, *series),
+            ({}, *series),
             title=title,
-            bands=bands,
-            scales={"x": {"time": False, "range": (-SECONDS, 0.0)}, **(scales or {})},
-            axes=({"size": 30}, {"size": 44, "show": not hidden}),
+            scales=scales,
+            axes=({"size": 30}, vertical),
+            legend={"live": False},
             height=height,
             padding=(4, 12, 0, 0),
         )
@@ -140,6 +133,6 @@ def line(label: str, color: str, *, dashed: bool = False) -> uplot.Series:
     return style
 
 
-def bar(label: str, color: str) -> uplot.Series:
-    """The upper edge of a bar that a band fills."""
-    return {"label": label, "stroke": color, "width": 1, "points": {"show": False}}
+def bar(label: str, color: str, bottom: float) -> uplot.Series:
+    """The upper edge of bars that are filled down to `bottom`."""
+    return {"label": label, "stroke": color, "fill": color, "fillTo": bottom, "width": 1, "points": {"show": False}}

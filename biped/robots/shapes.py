@@ -1,7 +1,7 @@
 """What a robot looks like: the links of its URDF, the joints between them and the shapes they are drawn with."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
@@ -64,7 +64,8 @@ def read_links(asset: Path) -> tuple[Link, ...]:
     if root.tag != "robot":
         raise ValueError(f"{asset} is no URDF: it begins with <{root.tag}>, not with <robot>")
     looks = "visual" if root.find("link/visual") is not None else "collision"
-    colors = {material.get("name", ""): _color(material) for material in root.iter("material")}
+    # Where a shape only names its material, another element tells its colour.
+    colors = {material.get("name", ""): color for material in root.iter("material") if (color := _color(material))}
     elements = {element.get("name", ""): element for element in root.iter("link")}
     joints = [joint for joint in root.iter("joint") if joint.find("child") is not None]
     hangs_from = {_link_of(joint, "child"): joint for joint in joints}
@@ -116,7 +117,7 @@ def _link_of(joint: Element, end: str) -> str:
     return "" if element is None else element.get("link", "")
 
 
-def _shape(visual: Element, asset: Path, colors: dict[str, tuple[float, ...] | None]) -> Shape:
+def _shape(visual: Element, asset: Path, colors: Mapping[str, tuple[float, ...]]) -> Shape:
     material = visual.find("material")
     own = None if material is None else _color(material) or colors.get(material.get("name", ""))
     red, green, blue, opacity = own or GREY
