@@ -221,9 +221,12 @@ class Loop:
 
     def _push(self, speed: float) -> None:
         env = self._walker.env
-        state, at_rest = env.state, bool(self._starts)
-        velocity = torch.stack((state.base_linear_velocity, state.base_angular_velocity))
-        linear, angular = rotate(state.base_quaternion, torch.zeros_like(velocity) if at_rest else velocity)
+        state = env.state
+        velocity = torch.stack((state.base_linear_velocity, state.base_angular_velocity), dim=1)
+        if self._starts:
+            # The state is that at the end of the last episode.
+            velocity = torch.zeros_like(velocity)
+        linear, angular = rotate(state.base_quaternion.unsqueeze(1), velocity).unbind(1)
         direction = 2.0 * math.pi * float(torch.rand((), generator=self._noise))
         push = speed * torch.tensor([[math.cos(direction), math.sin(direction), 0.0]])
         self._walker.simulator.set_velocity(linear + push.to(linear), angular)

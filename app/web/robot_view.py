@@ -40,7 +40,9 @@ class RobotView:
         """Keep the robot in the middle."""
         scene = server.scene
         size = self._size
-        scene.configure_default_lights(cast_shadow=True)
+        # Without the picture of a hall that viser mirrors in everything, colours are those of the robot.
+        scene.configure_environment_map(hdri=None)
+        scene.add_light_hemisphere("/sky", sky_color=(255, 255, 255), ground_color=(200, 200, 200), intensity=2.0)
         self._ground = scene.add_grid(
             "/ground",
             infinite_grid=True,
@@ -95,7 +97,7 @@ class RobotView:
         ]
         self._arcs = [
             scene.add_line_segments(
-                f"/yaw_rate/{name}", np.zeros((ARC_POINTS - 1, 2, 3)), colors=color, line_width=5.0, visible=False
+                f"/yaw_rate/{name}", np.zeros((ARC_POINTS - 1, 2, 3)), colors=color, thickness=0.025 * size, visible=False
             )
             for name, color in (("commanded", COMMANDED), ("actual", ACTUAL))
         ]
@@ -104,7 +106,7 @@ class RobotView:
     def look(self) -> None:
         """Let a browser begin with the robot in front of it."""
         camera = self._server.initial_camera
-        camera.position = (2.6 * self._size, -3.0 * self._size, 1.7 * self._size)
+        camera.position = (2.3 * self._size, -2.7 * self._size, 1.6 * self._size)
         camera.look_at = (0.0, 0.0, 0.85 * self._size)
 
     def note(self, frame: Frame) -> None:

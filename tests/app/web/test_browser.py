@@ -1,0 +1,163 @@
+"""The page in a browser, from the command that serves it to the signal that ends it."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from app.load import SHIPPED_POLICY
+from configs.presets import PRESETS
+from tests.app.fake_engines import save_model
+from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
+
+pytest.importorskip("viser", reason="needs viser (pip install viser)")
+pytest.importorskip("mjbatch", reason="needs MuJoCo")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+
+FLAGS = (
+    "--no-sandbox",
+    # 3D without a graphics card.
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_S = 90.0
+"""s for what takes a moment on a free machine: the browser draws without a graphics card."""
+CURVE = """
+title => {
+  for (const {chart} of Object.values(window.__viserTestpoints?.uplots ?? {}))
+    if (chart.root.querySelector('.u-title')?.textContent === title) return chart.data.map(column => [...column]);
+  return null;
+}
+"""
+"""The numbers that a plot shows."""
+HEEDING_SIGNALS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Whatever lets the tests ignore Ctrl-C, the program is not to inherit it."""
+
+
+class Opened(NamedTuple):
+    page: "sync_api.Page"
+    errors: list[str]
+    """What the browser's console says is wrong."""
+    requests: list[str]
+    """All that the page asks for."""
+    program: "subprocess.Popen[str]"
+    address: str
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    """A browser on the page of a run with two checkpoints, the newer one the policy that comes with the project."""
+    experiment = PRESETS["robust"]
+    save_model(tmp_path / "logs" / "walk" / "biped_model_1000_steps.zip", experiment=experiment, num_timesteps=1000)
+    shutil.copy(SHIPPED_POLICY, tmp_path / "logs" / "walk" / "model_final.zip")
+    words = command_line("play.py", "--web", "--exp-name", "walk", "--port", "18080")
+    program = subprocess.Popen(
+        [sys.executable, "-c", HEEDING_SIGNALS, *words],
+        cwd=tmp_path,
+        env={**USER_ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        address = ""
+        for line in program.stdout:
+            if line.startswith("steer the robot at "):
+                address = line.split()[4]
+                break
+        assert address, program.communicate()[1]
+        with sync_api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            page = browser.new_page(viewport={"width": 1000, "height": 500})
+            page.set_default_timeout(1000.0 * PATIENCE_S)
+            errors: list[str] = []
+            requests: list[str] = []
+            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on("request", lambda request: requests.append(request.url))
+            page.on("websocket", lambda socket: requests.append(socket.url))
+            page.goto(address)
+            yield Opened(page, errors, requests, program, address)
+            browser.close()
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def forward(page: "sync_api.Page") -> tuple[float, float]:
+    """Forward velocity in m/s, mean of the last second and what is asked for; not a number before there is any."""
+    columns = page.evaluate(CURVE, "velocity, m/s")
+    if columns is None or len(columns[0]) < 50:
+        return float("nan"), float("nan")
+    return sum(columns[1][-50:]) / 50, columns[2][-1]
+
+
+def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
+    page = opened.page
+
+    # It walks as fast as it is asked to.
+    wait_until(lambda: abs(forward(page)[0] - 0.4) < 0.1)
+    assert forward(page)[1] == pytest.approx(0.4)
+
+    # A key asks for more; the slider follows, and so does the robot.
+    for _ in range(3):
+        page.keyboard.press("w")
+    wait_until(lambda: forward(page)[1] > 0.65)
+    wait_until(lambda: abs(forward(page)[0] - 0.7) < 0.1)
+    assert page.get_by_role("slider").nth(0).get_attribute("aria-valuenow") == "0.7"
+
+    # One step changes the picture, and without one it stands still.
+    page.get_by_role("button", name="pause (P)").click()
+    page.get_by_role("button", name="go on (P)").wait_for()
+    picture = page.locator("canvas").first
+    wait_until(lambda: picture.screenshot() == picture.screenshot())
+    before = picture.screenshot()
+    page.get_by_role("button", name="one step").click()
+    wait_until(lambda: picture.screenshot() != before)
+    page.keyboard.press("p")
+    page.get_by_role("button", name="pause (P)").wait_for()
+
+    # Another checkpoint walks.
+    page.get_by_text("trained for 8,011,776 control steps").wait_for()
+    page.get_by_label("checkpoint").click()
+    page.get_by_role("option", name="biped_model_1000_steps").click()
+    page.get_by_text("trained for 1,000 control steps").wait_for()
+
+    # All of it came from here, and nothing went wrong.
+    assert opened.errors == []
+    assert {url.split("/")[2] for url in opened.requests if not url.startswith(("blob:", "data:"))} == {
+        opened.address.split("/")[2]
+    }
+
+    opened.program.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, said = opened.program.communicate(timeout=30.0)
+    assert time.monotonic() - began < 2.0
+    assert opened.program.returncode == 130
+    assert said == "interrupted\n"
