@@ -55,14 +55,10 @@ class Checkpoints:
 
 def _files(folder: Path) -> list[tuple[float, Path]]:
     """Times and paths of the zips in a folder, the newest first."""
-    found = []
     try:
-        for path in folder.glob("*.zip"):
-            if path.is_file():
-                found.append((path.stat().st_mtime, path))
+        return sorted(((path.stat().st_mtime, path) for path in folder.glob("*.zip") if path.is_file()), reverse=True)
     except OSError:
         return []
-    return sorted(found, reverse=True)
 
 
 def _printable(name: str) -> str:

@@ -56,9 +56,7 @@ class Controls:
         follow: called with whether the eye is to follow the robot.
     """
 
-    def __init__(
-        self, gui: viser.GuiApi, submit: Callable[[Request], None], follow: Callable[[bool], None]
-    ) -> None:
+    def __init__(self, gui: viser.GuiApi, submit: Callable[[Request], None], follow: Callable[[bool], None]) -> None:
         self._gui, self._submit = gui, submit
         self._keyed = -1
         gui.add_html(KEEP_CAMERA)

@@ -74,9 +74,7 @@ def read_frame(
     )
     forward, left = state.base_linear_velocity[0, :2].tolist()
     vx, vy, yaw_rate = command
-    right_contact, left_contact = (
-        state.foot_contact_force[0] > env.config.gait.contact_threshold
-    ).tolist()
+    right_contact, left_contact = (state.foot_contact_force[0] > env.config.gait.contact_threshold).tolist()
     names = [name for name in metrics if name.startswith("reward/")]
     values = torch.stack([metrics[name] for name in names]).tolist() if names else []
     return Frame(

@@ -97,7 +97,11 @@ class RobotView:
         ]
         self._arcs = [
             scene.add_line_segments(
-                f"/yaw_rate/{name}", np.zeros((ARC_POINTS - 1, 2, 3)), colors=color, thickness=0.025 * size, visible=False
+                f"/yaw_rate/{name}",
+                np.zeros((ARC_POINTS - 1, 2, 3)),
+                colors=color,
+                thickness=0.025 * size,
+                visible=False,
             )
             for name, color in (("commanded", COMMANDED), ("actual", ACTUAL))
         ]
@@ -140,7 +144,9 @@ class RobotView:
             height = (1.62 + 0.09 * number) * self._size
             self._show_velocity(number, np.array((x, y, height)), heading, velocity)
 
-    def _show_velocity(self, number: int, origin: NDArray[np.float64], heading: float, velocity: Sequence[float]) -> None:
+    def _show_velocity(
+        self, number: int, origin: NDArray[np.float64], heading: float, velocity: Sequence[float]
+    ) -> None:
         vx, vy, yaw_rate = velocity
         cosine, sine = math.cos(heading), math.sin(heading)
         # The robot's height for the speed at which it covers that in a second.
@@ -172,9 +178,7 @@ def add_shape(scene: viser.SceneApi, name: str, shape: Shape) -> None:
                 name, radius=radius, height=height, color=color, opacity=opacity, position=position, wxyz=wxyz
             )
         case "sphere":
-            scene.add_icosphere(
-                name, radius=shape.size[0], color=color, opacity=opacity, position=position, wxyz=wxyz
-            )
+            scene.add_icosphere(name, radius=shape.size[0], color=color, opacity=opacity, position=position, wxyz=wxyz)
         case "mesh":
             mesh = read_mesh(shape)
             if mesh is not None:

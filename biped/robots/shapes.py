@@ -142,12 +142,7 @@ def _mesh_path(asset: Path, name: str) -> Path:
         return asset.parent / name.removeprefix("file://")
     package, _, rest = name.removeprefix("package://").partition("/")
     return next(
-        (
-            path
-            for folder in asset.absolute().parents
-            for path in _places(folder, package, rest)
-            if path.is_file()
-        ),
+        (path for folder in asset.absolute().parents for path in _places(folder, package, rest) if path.is_file()),
         asset.parent / rest,
     )
 

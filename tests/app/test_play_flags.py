@@ -1,10 +1,11 @@
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.play_flags import PlayOptions
+from app.play_flags import PlayOptions, read_command_line
 from app.playing import main
 from tests.app.fake_engines import fails
 from tests.end_to_end.command import assert_one_line_error, run_program
@@ -38,6 +39,14 @@ from tests.end_to_end.command import assert_one_line_error, run_program
         (["--simulator", "both"], ["--simulator both", "--evaluate"]),
         (["--simulator", "mujoco", "--viewer"], ["--viewer", "--simulator mujoco", "--video"]),
         (["--simulator", "mujoco", "--device", "cuda:0"], ["--device cuda:0", "MuJoCo", "--device cpu"]),
+        (["--web", "--video", "a.mp4"], ["--video", "--web"]),
+        (["--web", "--evaluate"], ["--evaluate", "--web"]),
+        (["--web", "--episodes", "3"], ["--episodes", "--web"]),
+        (["--web", "-B", "3"], ["--num-envs", "--web"]),
+        (["--web", "--simulator", "both"], ["--simulator both"]),
+        (["--web", "--port", "0"], ["--port", "from 1 to 65535", "0"]),
+        (["--port", "9000"], ["--port", "--web"]),
+        (["--host", "0.0.0.0"], ["--host", "--web"]),
         (["-e", "sprint"], ["sprint", "--exp-name"]),
         (["--checkpoint"], ["--checkpoint"]),
         (["--checkpoint", "missing.zip"], ["missing.zip"]),
@@ -81,6 +90,40 @@ def test_bad_input_is_refused_before_genesis_is_imported(
     Path("model.zip").write_text("not a zip")
     result = run_program("play.py", *arguments, cwd=tmp_path, environment={"PYTHONPATH": str(trap.parent)})
     assert_one_line_error(result, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "opens"),
+    [
+        ([], True),
+        (["model.zip", "--command", "0.3", "0", "0"], True),
+        (["-e", "walk", "--simulator", "mujoco"], True),
+        (["--no-web"], False),
+        (["--no-viewer"], False),
+        (["--video", "walk.mp4"], False),
+        (["--evaluate"], False),
+        (["--episodes", "1"], False),
+        (["--seconds", "5"], False),
+        (["-B", "4"], False),
+    ],
+)
+def test_the_page_opens_by_itself_on_a_terminal_without_a_display(
+    arguments: list[str], opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("viser")
+    assert not read_command_line(arguments).web
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert read_command_line(arguments).web is opens
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert not read_command_line(arguments).web
+
+
+def test_a_page_takes_the_place_of_a_window_and_runs_in_mujoco_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    options = read_command_line(["--web"])
+    assert not options.viewer
+    assert options.settled("genesis").simulators == ("mujoco",)
+    assert read_command_line(["--web", "--simulator", "genesis"]).settled("mujoco").simulators == ("genesis",)
 
 
 def test_help_names_every_flag(tmp_path: Path) -> None:

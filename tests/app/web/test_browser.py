@@ -60,14 +60,16 @@ class Opened(NamedTuple):
     """All that the page asks for."""
     program: "subprocess.Popen[str]"
     address: str
+    run: Path
+    """Folder of the run."""
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     """A browser on the page of a run with two checkpoints, the newer one the policy that comes with the project."""
-    experiment = PRESETS["robust"]
-    save_model(tmp_path / "logs" / "walk" / "biped_model_1000_steps.zip", experiment=experiment, num_timesteps=1000)
-    shutil.copy(SHIPPED_POLICY, tmp_path / "logs" / "walk" / "model_final.zip")
+    run = tmp_path / "logs" / "walk"
+    save_model(run / "biped_model_1000_steps.zip", experiment=PRESETS["robust"], num_timesteps=1000)
+    shutil.copy(SHIPPED_POLICY, run / "model_final.zip")
     words = command_line("play.py", "--web", "--exp-name", "walk", "--port", "18080")
     program = subprocess.Popen(
         [sys.executable, "-c", HEEDING_SIGNALS, *words],
@@ -96,7 +98,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
             page.on("request", lambda request: requests.append(request.url))
             page.on("websocket", lambda socket: requests.append(socket.url))
             page.goto(address)
-            yield Opened(page, errors, requests, program, address)
+            yield Opened(page, errors, requests, program, address, run)
             browser.close()
     finally:
         program.kill()
@@ -140,6 +142,12 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     before = picture.screenshot()
     page.get_by_role("button", name="one step").click()
     wait_until(lambda: picture.screenshot() != before)
+
+    # Another browser sees the same.
+    other = page.context.new_page()
+    other.goto(opened.address)
+    other.get_by_role("button", name="go on (P)").wait_for()
+    other.close()
     page.keyboard.press("p")
     page.get_by_role("button", name="pause (P)").wait_for()
 
@@ -148,6 +156,11 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     page.get_by_label("checkpoint").click()
     page.get_by_role("option", name="biped_model_1000_steps").click()
     page.get_by_text("trained for 1,000 control steps").wait_for()
+
+    # So does what a training saves meanwhile.
+    page.get_by_label("always the newest").check()
+    save_model(opened.run / "biped_model_2000_steps.zip", experiment=PRESETS["robust"], num_timesteps=2000)
+    page.get_by_text("trained for 2,000 control steps").wait_for()
 
     # All of it came from here, and nothing went wrong.
     assert opened.errors == []
