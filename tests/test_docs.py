@@ -120,6 +120,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             assert (ROOT / constraints).exists()
             extra = project.removeprefix(".[").removesuffix("]")
             assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        case ["pip", "install", package]:
+            assert f'"{package}>=' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         case ["conda", "env", "create", "-f", file]:
             assert (ROOT / file).exists()
         case ["tensorboard", "--logdir", "logs"]:

@@ -10,6 +10,7 @@ from app.web.checkpoints import Checkpoints
 from app.web.loop import Status
 from app.web.requests import Play, Request
 from app.web.walker import Walker
+from app.web.widgets import put
 
 NONE_CHOSEN = "choose one"
 """Stands among the checkpoints of a run none of which is played."""
@@ -48,7 +49,7 @@ class Choice:
         self._played = self._asked = None if session.checkpoint is None else session.checkpoint.path
         run = None if self._played is None else self._checkpoints.run_of(self._played)
         if run is not None:
-            self._run.value = run
+            put(self._run, run)
         self.refresh()
 
     def tell(self, status: Status) -> None:
@@ -73,7 +74,7 @@ class Choice:
         names = tuple(files) if played is not None else (NONE_CHOSEN, *files)
         if names != self._file.options:
             self._file.options = names
-        self._file.value = played or NONE_CHOSEN
+        put(self._file, played or NONE_CHOSEN)
 
     def _choose(self, event: viser.GuiEvent[Any]) -> None:
         path = self._checkpoints.of_run(self._run.value).get(self._file.value)

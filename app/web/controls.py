@@ -1,6 +1,7 @@
 """The widgets and keys that steer the robot."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import viser
@@ -8,6 +9,7 @@ import viser
 from app.web.loop import Command, Status, command_limits
 from app.web.requests import Advance, Friction, Nudge, Pause, Push, Request, Reset, Speed, Steer, Stop
 from app.web.walker import Walker
+from app.web.widgets import put
 from biped.simulators.config import GROUND_FRICTION
 
 Key = Literal["W", "S", "A", "D", "Q", "E", "X", "P", "F", "R"]
@@ -89,11 +91,11 @@ class Controls:
         self._friction.on_update(self._slip)
         follow_robot.on_update(lambda event: follow(event.target.value))
         for key, words, change in NUDGES:
-            self._bind(key, words, lambda change=change: submit(Nudge(change)))
-        self._bind("X", "stop", lambda: submit(Stop()))
-        self._bind("P", "pause or go on", lambda: submit(Pause()))
+            self._bind(key, words, partial(submit, Nudge(change)))
+        self._bind("X", "stop", partial(submit, Stop()))
+        self._bind("P", "pause or go on", partial(submit, Pause()))
         self._bind("F", "push", self._push)
-        self._bind("R", "start anew", lambda: submit(Reset()))
+        self._bind("R", "start anew", partial(submit, Reset()))
 
     def meet(self, walker: Walker) -> None:
         """Offer what the task asks for, and show what it was trained for."""
@@ -106,15 +108,14 @@ class Controls:
             for axis, (low, high) in zip(AXES, ranges, strict=True)
         )
         self._trained.content = f"*trained: {', '.join(words)}*"
-        friction = walker.env.randomization.friction
-        self._friction.value = 1.0 if friction is None else round(float(friction[0]), 2)
 
     def show(self, status: Status) -> None:
         """Let the widgets follow what keys and other browsers have done."""
         if status.keyed != self._keyed:
             self._keyed = status.keyed
             for slider, value in zip(self._sliders, status.command, strict=True):
-                slider.value = value
+                put(slider, value)
+            put(self._friction, status.friction)
         label = "go on (P)" if status.paused else "pause (P)"
         if label != self._pause.label:
             self._pause.label = label

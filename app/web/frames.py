@@ -111,7 +111,7 @@ class History:
     @property
     def times(self) -> Floats:
         """`[T]` s before now, as negative numbers."""
-        return np.arange(1 - self._filled, 1) * self._control_dt
+        return self._control_dt * np.arange(1.0 - self._filled, 1.0)
 
     def commands(self) -> Floats:
         """`[T, 3]`."""
@@ -140,7 +140,8 @@ class History:
         total = np.concatenate((np.zeros((1, rates.shape[1])), rates.cumsum(axis=0)))
         ends = np.arange(1, len(rates) + 1)
         begins = np.maximum(ends - count, 0)
-        return (total[ends] - total[begins]) / (ends - begins)[:, None]
+        means: Floats = (total[ends] - total[begins]) / (ends - begins)[:, None]
+        return means
 
     def _part(self, start: int, width: int) -> Floats:
         return self._rows[len(self._rows) - self._filled :, start : start + width]

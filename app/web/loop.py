@@ -50,6 +50,8 @@ class Status(NamedTuple):
     """Those of the last second, as a fraction of `speed`; below 1 where the machine is too slow."""
     falls: int
     """Since the policy was chosen."""
+    friction: float
+    """Coefficient between robot and ground."""
 
 
 class Audience(Protocol):
@@ -95,11 +97,19 @@ class Loop:
         self._speed, self._paused, self._advance = 1.0, False, False
         self._pace = Pace()
         self._keyed = self._falls = 0
-        self._friction: float | None = None
+        drawn = walker.env.randomization.friction
+        self._friction = 1.0 if drawn is None else round(float(drawn[0]), 2)
         self._noise = torch.Generator().manual_seed(walker.session.options.seed)
         fastest = max(0.0, walker.env.config.commands.linear_velocity_x[1])
         self._command = command or (round(0.5 * fastest, 2), 0.0, 0.0)
         self._walker = walker
+        self._lay_ground()
+        self._observation = walker.env.reset()
+        self._starts = torch.ones(1, dtype=torch.bool, device=walker.env.device)
+        self._before: Pose | None = None
+        self._after: Pose | None = None
+        self._fraction = 1.0
+        """How far the picture is on the way from the step before to the last one."""
         self._begin_episode()
 
     def submit(self, request: Request) -> None:
@@ -146,7 +156,7 @@ class Loop:
     @property
     def status(self) -> Status:
         """How things stand."""
-        return Status(self._command, self._keyed, self._paused, self._speed, self._pace.value, self._falls)
+        return Status(self._command, self._keyed, self._paused, self._speed, self._pace.value, self._falls, self._friction)
 
     def close(self) -> None:
         """Close the simulator."""
@@ -192,7 +202,7 @@ class Loop:
                 self._push(speed)
             case Friction(coefficient):
                 self._friction = coefficient
-                self._set_friction()
+                self._lay_ground()
             case Play(path):
                 try:
                     self._change(with_checkpoint(self._walker, path))
@@ -215,8 +225,7 @@ class Loop:
         self._follow(self._command)
         self._observation = env.reset()
         self._starts = torch.ones(1, dtype=torch.bool, device=env.device)
-        self._before: Pose | None = None
-        self._after: Pose | None = None
+        self._before = self._after = None
         self._fraction, self._advance = 1.0, True
 
     def _push(self, speed: float) -> None:
@@ -231,10 +240,8 @@ class Loop:
         push = speed * torch.tensor([[math.cos(direction), math.sin(direction), 0.0]])
         self._walker.simulator.set_velocity(linear + push.to(linear), angular)
 
-    def _set_friction(self) -> None:
-        if self._friction is not None:
-            env = self._walker.env
-            self._walker.simulator.set_friction(torch.full((1,), self._friction, device=env.device))
+    def _lay_ground(self) -> None:
+        self._walker.simulator.set_friction(torch.full((1,), self._friction, device=self._walker.env.device))
 
     def _change(self, walker: Walker) -> None:
         """Go on with another policy, and with another robot where its task is another one."""
@@ -243,7 +250,7 @@ class Loop:
         if walker.env is before.env:
             return
         before.env.close()
-        self._set_friction()
+        self._lay_ground()
         self._begin_episode()
 
 

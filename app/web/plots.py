@@ -6,13 +6,14 @@ from viser import uplot
 
 from app.web.frames import Frame, History
 from app.web.walker import Walker
+from app.web.widgets import put
 
 SECONDS = 6.0
 """s that the plots reach back."""
 SMOOTHED_S = 0.5
 """s over which rewards are averaged: about a stride."""
-WIDTH = 380
-"""Pixels of the panel."""
+WIDTH, AXIS_WIDTH = 380, 44
+"""Pixels of the panel, and of the numbers beside a plot."""
 RIGHT, LEFT = "#7c3aed", "#0891b2"
 FORWARD, SIDEWAYS, TURN = "#ea580c", "#16a34a", "#9333ea"
 PALETTE = (
@@ -69,10 +70,11 @@ class Plots:
         if joints != self._joint.options:
             self._joint.options = joints
             # A knee tells most about a walk.
-            self._joint.value = next((name for name in joints if "knee" in name), joints[0])
+            put(self._joint, next((name for name in joints if "knee" in name), joints[0]))
         rewards = walker.env.rewards.names
         before = self._history
-        self._history = History(joints, rewards, walker.env.control_dt, SECONDS)
+        # Means at the left edge look back beyond it.
+        self._history = History(joints, rewards, walker.env.control_dt, SECONDS + SMOOTHED_S)
         if before is not None and before.rewards == rewards:
             return
         if self._reward_plot is not None:
@@ -80,7 +82,10 @@ class Plots:
         with self._rewards:
             self._reward_plot = self._plot(
                 "reward per second",
-                [line(name.replace("_", " "), PALETTE[i % len(PALETTE)]) for i, name in enumerate(rewards)],
+                [
+                    line(name.replace("_", " "), PALETTE[i % len(PALETTE)], dashed=i >= len(PALETTE))
+                    for i, name in enumerate(rewards)
+                ],
                 height=420,
             )
 
@@ -109,19 +114,17 @@ class Plots:
     ) -> viser.GuiUplotHandle:
         """A plot over time; with the `heights` that the vertical axis begins and ends at it has no numbers there."""
         scales: dict[str, uplot.Scale] = {"x": {"time": False, "range": (-SECONDS, 0.0)}}
-        vertical: uplot.Axis = {"size": 44}
         if heights is not None:
             scales["y"] = {"range": heights}
-            vertical |= {"stroke": "transparent", "grid": {"show": False}, "ticks": {"show": False}}
         return self._gui.add_uplot(
             tuple(np.zeros(2) for _ in range(len(series) + 1)),
             ({}, *series),
             title=title,
             scales=scales,
-            axes=({"size": 30}, vertical),
+            axes=({"size": 30}, {"size": AXIS_WIDTH, "show": heights is None}),
             legend={"live": False},
             height=height,
-            padding=(4, 12, 0, 0),
+            padding=(4, 12, 0, 0 if heights is None else AXIS_WIDTH),
         )
 
 

@@ -195,5 +195,4 @@ def read_mesh(shape: Shape) -> trimesh.Trimesh | None:
         return None
     if not isinstance(mesh, trimesh.Trimesh) or mesh.is_empty:
         return None
-    mesh.apply_scale(shape.size)
-    return mesh
+    return trimesh.Trimesh(mesh.vertices * np.array(shape.size), mesh.faces, process=False)

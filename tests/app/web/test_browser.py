@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -15,6 +15,9 @@ from app.load import SHIPPED_POLICY
 from configs.presets import PRESETS
 from tests.app.fake_engines import save_model
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytest.importorskip("viser", reason="needs viser (pip install viser)")
 pytest.importorskip("mjbatch", reason="needs MuJoCo")
@@ -53,7 +56,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Opened(NamedTuple):
-    page: "sync_api.Page"
+    page: "Page"
     errors: list[str]
     """What the browser's console says is wrong."""
     requests: list[str]
@@ -112,7 +115,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def forward(page: "sync_api.Page") -> tuple[float, float]:
+def forward(page: "Page") -> tuple[float, float]:
     """Forward velocity in m/s, mean of the last second and what is asked for; not a number before there is any."""
     columns = page.evaluate(CURVE, "velocity, m/s")
     if columns is None or len(columns[0]) < 50:
