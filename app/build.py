@@ -154,6 +154,6 @@ def build_trainer(
         precision=precision,
         processes=processes,
         seed=experiment.seed,
-        facts={"config": to_plain(experiment), "robot": robot_facts(BIPED)},
+        facts={"config": to_plain(experiment), "robot": robot_facts(env.simulator.robot)},
         evaluator=evaluator,
     )

@@ -77,7 +77,9 @@ def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Expe
     Raises:
         ValueError: the checkpoint's configuration cannot be read.
     """
-    if options.preset is None and checkpoint is not None:
+    # A robot that is named is another one than that of whatever checkpoint there is.
+    other_robot = options.robot is not None and options.agent != "trained"
+    if options.preset is None and checkpoint is not None and not other_robot:
         own_facts = checkpoint.model.own_facts or {}
         try:
             return from_plain(own_facts["config"]) if "config" in own_facts else PRESETS["default"]

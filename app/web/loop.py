@@ -156,7 +156,9 @@ class Loop:
     @property
     def status(self) -> Status:
         """How things stand."""
-        return Status(self._command, self._keyed, self._paused, self._speed, self._pace.value, self._falls, self._friction)
+        return Status(
+            self._command, self._keyed, self._paused, self._speed, self._pace.value, self._falls, self._friction
+        )
 
     def close(self) -> None:
         """Close the simulator."""

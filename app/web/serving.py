@@ -45,9 +45,11 @@ def serve(session: Session, until: Callable[[], bool] = lambda: False) -> None:
         stack.callback(stop, server)
         chosen = None if session.checkpoint is None else session.checkpoint.path
         walker = loop.walker
-        page = Page(
-            server, loop, walker.simulator.robot, walker.env.control_dt, Checkpoints(Path(options.log_dir), chosen)
-        )
+        checkpoints = Checkpoints(Path(options.log_dir), chosen)
+        try:
+            page = Page(server, loop, walker.simulator.robot, walker.env.control_dt, checkpoints)
+        except ValueError as error:
+            fail(f"--web: {error}; film the robot with --video walk.mp4 instead")
         announce_address(options.host, options.port, server.get_port())
         loop.run(page, until)
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from app.load import Checkpoint, check_fits, find_experiment
 from app.session import Session, build_controller, build_simulator, physics
-from biped.env import BipedEnv, EnvConfig, check_robot
+from biped.env import BipedEnv
+from biped.env_config import EnvConfig, check_robot
 from biped.examination.examination import Controller, examination_config
 from biped.simulators.interface import Simulator
 from ppo.checkpoint.sb3_zip import read_zip
@@ -53,7 +54,7 @@ def with_checkpoint(walker: Walker, path: Path) -> Walker:
     experiment = find_experiment(options, checkpoint)
     robot = walker.simulator.robot
     check_robot(experiment.env, robot)
-    check_fits(checkpoint.model, experiment.env, str(path))
+    check_fits(checkpoint.model, experiment.env, robot, str(path))
     warning = warn_of_normalization(path, checkpoint.model)
     if warning is not None:
         print(warning, file=sys.stderr)

@@ -62,7 +62,7 @@ def read_links(asset: Path) -> tuple[Link, ...]:
     except (ElementTree.ParseError, OSError) as error:
         raise ValueError(f"{asset} cannot be read: {error}") from None
     if root.tag != "robot":
-        raise ValueError(f"{asset} is no URDF: it begins with <{root.tag}>, not with <robot>")
+        raise ValueError(f"{asset} is no URDF but <{root.tag}>, and only robots of a URDF can be drawn on a page")
     looks = "visual" if root.find("link/visual") is not None else "collision"
     # Where a shape only names its material, another element tells its colour.
     colors = {material.get("name", ""): color for material in root.iter("material") if (color := _color(material))}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from biped.robots.robot import BIPED
+from biped.robots.library import BIPED
 from biped.robots.shapes import Link, Placement, read_links, turned
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
