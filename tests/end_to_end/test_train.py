@@ -182,9 +182,8 @@ def test_signals_save_and_say_how_to_continue(
 
 def test_two_processes(tmp_path: Path) -> None:
     every_iteration = ("--eval-freq", str(STEPS_PER_ITERATION))
-    result = run_program(
-        "train.py", "--preset", "smoke", "--processes", "2", *every_iteration, "-e", "walk", cwd=tmp_path
-    )
+    smoke = ("--preset", "smoke", "--simulator", "mujoco", "--processes", "2")
+    result = run_program("train.py", *smoke, *every_iteration, "-e", "walk", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     steps = re.findall(r"evaluation at ([\d,]+) steps: \d of 8 commands pass", result.stdout)
     assert steps == ["384", "768", "1,152"]
