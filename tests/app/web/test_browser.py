@@ -147,7 +147,9 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     wait_until(lambda: picture.screenshot() != before)
 
     # Another browser sees the same.
-    other = page.context.new_page()
+    assert page.context.browser is not None
+    other = page.context.browser.new_page(viewport={"width": 1000, "height": 500})
+    other.set_default_timeout(1000.0 * PATIENCE_S)
     other.goto(opened.address)
     other.get_by_role("button", name="go on (P)").wait_for()
     other.close()
