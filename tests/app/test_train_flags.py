@@ -227,7 +227,6 @@ def test_the_shorthand_acts_when_continuing() -> None:
         (["--seed", str(2**63)], ["--seed", str(2**63 - 1)]),
         (["--seed", "9" * 5000], ["--seed"]),
         (["--env.actuators.action-limit", "inf"], ["--env.actuators.action-limit"]),
-        (["--env.harmonic-motion.joints"], ["--env.harmonic-motion.joints"]),
         (["--env.mirror-left-stance", "--env.gait.left-offset", "0.4"], ["--env.mirror-left-stance", "0.4"]),
         (["--env.commands.yaw-rate", "1", "0"], ["--env.commands.yaw-rate", "lower", "1.0 0.0"]),
         (["--env.rewards.alive", "a\nb"], ["--env.rewards.alive"]),
