@@ -188,7 +188,7 @@ class Trainer:
             scalars = algorithm.update(experience, self.signal.stops_update)
             scalars["explained_variance"] = explained_variance(experience.rollout.value, experience.rollout.returns)
             scalars["std"] = self.policy.log_std.detach().exp().mean()
-            self.n_updates += self.ppo.n_epochs
+            self.n_updates += algorithm.last_epochs
             if self.policy.normalizer is not None:
                 self.policy.normalizer.update(collector.rollout.observation, self.processes)
             collector.next_rollout(critic_state)

@@ -211,6 +211,8 @@ class PPO:
     ) -> None:
         self.policy, self.optimizer, self.config = policy, optimizer, config
         self.generator, self.precision, self.processes = generator, precision, processes
+        self.last_epochs = 0
+        """Epochs of the last update, one that was cut off included, as SB3 counts them."""
 
     @property
     def update_config(self) -> PPOConfig:
@@ -261,6 +263,12 @@ class PPO:
             `approx_kl` is the last epoch's mean and `loss` the last minibatch's, as in SB3; the others are means over
             all minibatches, `skipped_updates` their number with gradients that were not finite.
         """
+        history = self._optimize(experience, interrupted)
+        self.last_epochs = sum(map(bool, history))
+        return summarize(history)
+
+    def _optimize(self, experience: Experience, interrupted: Callable[[], bool]) -> list[list[dict[str, Tensor]]]:
+        """Take the steps of an update; returns the scalars of each minibatch of each epoch, up to its end."""
         history: list[list[dict[str, Tensor]]] = []
         epochs = self.epochs(experience.rollout.shape[1])
         for _ in range(self.config.n_epochs):
@@ -273,17 +281,17 @@ class PPO:
                 minibatches, self._advantages(experience.rollout, minibatches), strict=True
             ):
                 if self.processes.count == 1 and interrupted():
-                    return summarize(history)
+                    return history
                 loss, scalars = self._minibatch_loss(experience.minibatch(environments), advantage)
                 history[-1].append(scalars)
                 if self._moved_too_far(scalars["approx_kl"]):
-                    return summarize(history)
+                    return history
                 self.optimizer.zero_grad()
                 loss.backward()
                 scalars["grad_norm"], scalars["skipped_updates"] = apply_gradients(
                     self.optimizer, self.config.max_grad_norm, self.processes
                 )
-        return summarize(history)
+        return history
 
     def _advantages(self, rollout: Rollout, minibatches: Sequence[Tensor]) -> list[Tensor]:
         """Advantages `[T, n]` of each minibatch, given by its environments."""

@@ -265,6 +265,21 @@ def test_target_kl_limit_is_one_and_a_half_times_the_target() -> None:
         assert len(optimizer.state_dict()["state"]) == steps * len(list(policy.parameters()))
 
 
+def test_epochs_are_counted_that_were_begun() -> None:
+    policy = small_policy()
+    experience = random_experience(policy, T, N)
+    whole, cut_off, ended = (
+        make_ppo(PPO, policy, config, FlatAdam(policy.parameters(), 1e-2))
+        for config in (CONFIG, replace(CONFIG, target_kl=1e-9), CONFIG)
+    )
+    whole.update(experience)
+    cut_off.update(experience)
+    # Four minibatches an epoch: the signal comes before the first one of the second.
+    answers = iter([False] * 4 + [True])
+    ended.update(experience, lambda: next(answers))
+    assert (whole.last_epochs, cut_off.last_epochs, ended.last_epochs) == (CONFIG.n_epochs, 1, 1)
+
+
 def test_interruption_ends_the_update_between_minibatches() -> None:
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), 1e-2)
