@@ -19,6 +19,7 @@ from biped.simulators.mujoco import MujocoSimulator, import_mujoco
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.evaluation import Evaluator
+from ppo.learner import Learner
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
@@ -143,17 +144,15 @@ def build_trainer(
     evaluator: Evaluator | None = None,
 ) -> Trainer:
     """The trainer of an experiment."""
-    return Trainer(
+    learner = Learner(
         env,
         policy,
         experiment.ppo,
-        Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq),
-        checkpoints=checkpoints,
-        console=console,
-        logger=logger,
+        experiment.total_timesteps,
         precision=precision,
         processes=processes,
         seed=experiment.seed,
         facts={"config": to_plain(experiment), "robot": robot_facts(env.simulator.robot)},
-        evaluator=evaluator,
     )
+    budget = Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq)
+    return Trainer(learner, budget, checkpoints=checkpoints, console=console, logger=logger, evaluator=evaluator)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from app.experiment import Experiment, changed_flags, to_plain
 from ppo.checkpoint.sb3_model import Sb3Model, bounds_conflict
+from ppo.learner import Learner
 from ppo.processes import Processes
-from ppo.trainer import Trainer
 
 ROBOT_FLAGS = ("--robot", "--env.", "--simulator", "--simulation.", "--seed", "--num-envs", "--processes")
 """What robots and random numbers depend on: a run that continues with other values gets new ones."""
@@ -34,25 +34,25 @@ def check_agreement(experiment: Experiment, model: Sb3Model | None, processes: P
             )
 
 
-def go_on(trainer: Trainer, experiment: Experiment, model: Sb3Model) -> Iterator[str]:
-    """Let the trainer start from a model or continue its run; says in a line each what happens.
+def go_on(learner: Learner, experiment: Experiment, model: Sb3Model) -> Iterator[str]:
+    """Let the learner start from a model or continue its run; says in a line each what happens.
 
     Raises:
         CheckpointError: the environments take none of the model's actions.
     """
     if not experiment.continue_training:
-        trainer.start_from(model)
+        learner.start_from(model)
         yield f"starting from {experiment.load_model}: its weights, optimiser and {model.num_timesteps:,} steps"
     else:
         stored = (model.own_facts or {}).get("config", to_plain(experiment))
         changed = [flag for flag in changed_flags(stored, experiment) if flag.startswith(ROBOT_FLAGS)]
-        if trainer.restore(model, environments=not changed):
+        if learner.restore(model, environments=not changed):
             yield f"continuing at {model.num_timesteps:,} steps"
         else:
             why = f", because these have changed: {' '.join(changed)}" if changed else ""
             yield f"continuing at {model.num_timesteps:,} steps; the robots start new episodes{why}"
         if experiment.ppo.replay > 1:
             yield "the rollouts to replay are collected anew, so the run differs from an uninterrupted one"
-    conflict = bounds_conflict(model, trainer.env.action_low.tolist(), trainer.env.action_high.tolist())
+    conflict = bounds_conflict(model, learner.env.action_low.tolist(), learner.env.action_high.tolist())
     if conflict is not None:
         yield conflict

@@ -31,13 +31,13 @@ from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
+from ppo.learner import TrainingFailedError
 from ppo.processes import Processes
 from ppo.program.interruption import requested
 from ppo.program.launch import load_kernels
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
 from ppo.runtime import Precision, derive_seed, resolve_device
-from ppo.trainer import TrainingFailedError
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
         )
         try:
             if model is not None:
-                for line in go_on(trainer, experiment, model):
+                for line in go_on(trainer.learner, experiment, model):
                     console.message(line)
             number = trainer.train()
         except CheckpointError as error:
@@ -211,7 +211,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
     console.close()
     if processes.rank == 0:
         # A signal during the last save ends a training that is complete.
-        interrupted = trainer.num_timesteps < experiment.total_timesteps
+        interrupted = trainer.learner.num_timesteps < experiment.total_timesteps
         action = "interrupted; continue with: " if interrupted else "done; see it walk with: "
         console.message(action + next_command(experiment, run.checkpoints.folder, interrupted=interrupted))
     return 128 + number if number else 0

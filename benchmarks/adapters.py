@@ -1,7 +1,5 @@
 """One environment and one set of hyper-parameters, handed to this trainer, to sb3-contrib and to rsl_rl."""
 
-import io
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,14 +10,12 @@ from stable_baselines3.common.vec_env import VecEnv as Sb3Interface
 from tensordict import TensorDict
 from torch import Tensor
 
-from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import VecEnv
 from ppo.layers import ACTIVATIONS
+from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
-from ppo.report.console import Console
 from ppo.runtime import Precision
-from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig
 
 OURS, SB3, RSL = "ours", "sb3-contrib", "rsl_rl"
@@ -109,24 +105,14 @@ def observation_group(observation: Tensor) -> TensorDict:
     return TensorDict({"policy": observation}, batch_size=[observation.shape[0]], device=observation.device)
 
 
-def make_trainer(
-    env: VecEnv,
-    policy: PolicyConfig,
-    ppo: PPOConfig,
-    precision: Precision,
-    folder: Path,
-    console: Console | None = None,
-) -> Trainer:
-    """Our trainer, silent, with its checkpoints in `folder` and no end in sight."""
+def make_learner(env: VecEnv, policy: PolicyConfig, ppo: PPOConfig, precision: Precision) -> Learner:
+    """What learns in our trainer, with no end in sight."""
     torch.manual_seed(1)
-    return Trainer(
+    return Learner(
         env,
         RecurrentActorCritic(policy, env.observation_dim, env.action_dim).to(env.device),
         ppo,
-        Budget(total_timesteps=2**62, save_freq=2**62),
-        checkpoints=CheckpointFolder(folder, "model", warn=print, saved=lambda path: None),
-        console=console or Console(total_timesteps=2**62, stream=io.StringIO()),
-        logger=None,
+        total_timesteps=2**62,
         precision=precision,
         processes=Processes(device=env.device),
         seed=1,

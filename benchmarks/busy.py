@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.adapters import make_trainer
+from benchmarks.adapters import make_learner
 from benchmarks.measurement import (
     Measurement,
     interleave,
@@ -47,18 +46,17 @@ def speed(seconds: float, num_envs: int) -> float:
     preset, device = PRESETS["cpu"], torch.device("cpu")
     ppo = replace(preset.ppo, n_epochs=1)
     env = ReplayEnv(num_envs, OBSERVATIONS, ACTIONS, device)
-    with TemporaryDirectory() as folder:
-        trainer = make_trainer(env, preset.policy, ppo, Precision.resolve("fp32", device), Path(folder))
-        begin, iterations = 0.0, -1
-        while iterations < 1 or time.perf_counter() < begin + seconds:
-            if iterations == 0:
-                begin = time.perf_counter()
-            experience = random_experience(ppo.n_steps, num_envs, OBSERVATIONS, END_PROBABILITY, iterations + 1, device)
-            trainer.collector.observation = env.play(experience)
-            trainer.collector.collect(lambda: False)
-            trainer.improve()
-            iterations += 1
-        return iterations * num_envs * ppo.n_steps / (time.perf_counter() - begin)
+    learner = make_learner(env, preset.policy, ppo, Precision.resolve("fp32", device))
+    begin, iterations = 0.0, -1
+    while iterations < 1 or time.perf_counter() < begin + seconds:
+        if iterations == 0:
+            begin = time.perf_counter()
+        experience = random_experience(ppo.n_steps, num_envs, OBSERVATIONS, END_PROBABILITY, iterations + 1, device)
+        learner.collector.observation = env.play(experience)
+        learner.collector.collect(lambda: False)
+        learner.improve()
+        iterations += 1
+    return iterations * num_envs * ppo.n_steps / (time.perf_counter() - begin)
 
 
 def measure(command: Sequence[str], waits: Mapping[str, str], turn: int) -> Measurement:

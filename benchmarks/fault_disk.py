@@ -74,7 +74,7 @@ def disk_fault(name: str, folder: Path, repetitions: int, fault: Fault) -> Resul
         trainer = make_trainer(RecallEnv(NUM_ENVS), checkpoints, goal, seed=repetition)
         trainer.train()
         found = survey(run)
-        finished += trainer.num_timesteps == goal
+        finished += trainer.learner.num_timesteps == goal
         warned += sum(str(run) in line for line in checkpoints.warnings)
         reasons |= {
             reason for line in checkpoints.warnings for match in REASON.findall(line) for reason in match if reason
@@ -213,9 +213,9 @@ def damage_newest(folder: Path, repetitions: int, generator: random.Random) -> R
         checkpoints = CheckpointFolder(run, PREFIX, keep=1, warn=warnings.append, saved=saved.append)
         env = RecallEnv(NUM_ENVS // 2)
         trainer = make_trainer(env, checkpoints, model.num_timesteps + steps // 2)
-        trainer.restore(model)
+        trainer.learner.restore(model)
         trainer.train()
-        resumed += trainer.num_timesteps == model.num_timesteps + steps // 2
+        resumed += trainer.learner.num_timesteps == model.num_timesteps + steps // 2
         lost += sum(not path.exists() for path in saved)
         unreadable += survey(run).unreadable - (newest.exists() and newest not in saved)
     return Result(

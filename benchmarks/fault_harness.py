@@ -12,6 +12,7 @@ from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import VecEnv
+from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
@@ -84,19 +85,18 @@ def make_trainer(
 ) -> Trainer:
     """A training that saves after every update unless told otherwise."""
     torch.manual_seed(seed)
-    return Trainer(
+    learner = Learner(
         env,
         RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim),
         ppo,
-        Budget(total_timesteps, save_freq),
-        checkpoints=checkpoints,
-        console=Console(total_timesteps=total_timesteps, stream=io.StringIO()),
-        logger=None,
+        total_timesteps,
         precision=Precision.resolve("fp32", env.device),
         processes=Processes(),
         seed=seed,
         facts={},
     )
+    console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
+    return Trainer(learner, Budget(total_timesteps, save_freq), checkpoints=checkpoints, console=console)
 
 
 def resumes(folder: Path, make_env: Callable[[], VecEnv], ppo: PPOConfig = PPO) -> bool:
@@ -110,12 +110,12 @@ def resumes(folder: Path, make_env: Callable[[], VecEnv], ppo: PPOConfig = PPO) 
     saved: list[Path] = []
     checkpoints = CheckpointFolder(folder, PREFIX, warn=lambda line: None, saved=saved.append)
     trainer = make_trainer(env, checkpoints, goal, ppo=ppo)
-    trainer.restore(model)
+    trainer.learner.restore(model)
     trainer.train()
-    return bool(saved) and trainer.num_timesteps == goal and weights_are_finite(trainer)
+    return bool(saved) and trainer.learner.num_timesteps == goal and weights_are_finite(trainer.learner)
 
 
-def weights_are_finite(trainer: Trainer) -> bool:
+def weights_are_finite(learner: Learner) -> bool:
     """Whether weights and optimiser hold neither infinite numbers nor NaN."""
-    moments = [tensor for state in trainer.optimizer.state_dict()["state"].values() for tensor in state.values()]
-    return all(bool(tensor.isfinite().all()) for tensor in (*trainer.policy.parameters(), *moments))
+    moments = [tensor for state in learner.optimizer.state_dict()["state"].values() for tensor in state.values()]
+    return all(bool(tensor.isfinite().all()) for tensor in (*learner.policy.parameters(), *moments))

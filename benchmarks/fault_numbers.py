@@ -13,7 +13,7 @@ from benchmarks.fault_harness import PPO, PREFIX, Result, make_trainer, resumes,
 from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step
-from ppo.trainer import Trainer, TrainingFailedError
+from ppo.learner import Learner, TrainingFailedError
 
 NUM_ENVS = 64
 LEARNING = replace(PPO, n_epochs=4)
@@ -57,7 +57,7 @@ def number_fault(
     break_step: Callable[[Step], Step],
     *,
     broken_steps: range = BROKEN_STEPS,
-    break_trainer: Callable[[Trainer], None] = lambda trainer: None,
+    break_learner: Callable[[Learner], None] = lambda learner: None,
 ) -> Result:
     """Train on broken numbers; weights must stay finite, and training must recover or stop with its message."""
     lost = unreadable = resumed = finite = 0
@@ -71,15 +71,15 @@ def number_fault(
         env = BreakingEnv(break_step, broken_steps, seed)
         steps = NUM_ENVS * LEARNING.n_steps
         trainer = make_trainer(env, checkpoints, UPDATES * steps, save_freq=10 * steps, ppo=LEARNING, seed=seed)
-        break_trainer(trainer)
+        break_learner(trainer.learner)
         try:
             trainer.train()
-            total, count = trainer.collector.episodes.sums()
+            total, count = trainer.learner.collector.episodes.sums()
             returns.append(float(total[0] / count))
         except TrainingFailedError as error:
             stopped.add(str(error).partition(";")[0])
         found = survey(run)
-        finite += weights_are_finite(trainer)
+        finite += weights_are_finite(trainer.learner)
         lost += len(saved) - len(found.steps)
         unreadable += found.unreadable
         resumed += resumes(run, partial(RecallEnv, NUM_ENVS), LEARNING)
@@ -90,11 +90,11 @@ def number_fault(
     return Result(name, repetitions, lost, unreadable, resumed, "; ".join(outcome))
 
 
-def spoil_gradients(trainer: Trainer) -> None:
+def spoil_gradients(learner: Learner) -> None:
     """Make every gradient of the first parameter NaN while the environment's fault lasts."""
-    env = trainer.env
+    env = learner.env
     assert isinstance(env, BreakingEnv)
-    parameter = next(trainer.policy.parameters())
+    parameter = next(learner.policy.parameters())
     parameter.register_hook(
         lambda gradient: torch.full_like(gradient, NAN) if env.count in env.broken_steps else gradient
     )
@@ -157,6 +157,6 @@ def number_faults(folder: Path, repetitions: int) -> Iterator[Result]:
         folder / "gradient",
         repetitions,
         lambda step: step,
-        break_trainer=spoil_gradients,
+        break_learner=spoil_gradients,
     )
     yield raising_env(folder / "raising", 4 * repetitions)

@@ -43,7 +43,7 @@ def train(folder: Path, total_timesteps: int, save_freq: int, slow_disk: bool, c
 
     def announce(path: Path) -> None:
         match = STEPS_PATTERN.search(path.name)
-        connection.send(("saved", int(match.group(1))) if match else ("ended", trainer.num_timesteps))
+        connection.send(("saved", int(match.group(1))) if match else ("ended", trainer.learner.num_timesteps))
 
     checkpoints = CheckpointFolder(
         folder, PREFIX, keep=KEEP, warn=lambda line: connection.send(("warning", line)), saved=announce
@@ -51,8 +51,8 @@ def train(folder: Path, total_timesteps: int, save_freq: int, slow_disk: bool, c
     trainer = make_trainer(RecallEnv(NUM_ENVS), checkpoints, total_timesteps, save_freq=save_freq)
     with suppress(CheckpointError):
         _, model = newest_checkpoint(folder, PREFIX, lambda line: connection.send(("warning", line)))
-        trainer.restore(model)
-    connection.send(("started", trainer.num_timesteps))
+        trainer.learner.restore(model)
+    connection.send(("started", trainer.learner.num_timesteps))
     try:
         number = trainer.train()
     except KeyboardInterrupt:

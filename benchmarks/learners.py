@@ -16,8 +16,8 @@ from benchmarks.adapters import (
     RSL,
     SB3,
     RslVecEnv,
+    make_learner,
     make_sb3,
-    make_trainer,
     observation_group,
     rsl_configuration,
 )
@@ -25,7 +25,6 @@ from benchmarks.measurement import seconds
 from benchmarks.synthetic import Experience, ReplayEnv
 from ppo.policy import PolicyConfig
 from ppo.runtime import Precision
-from ppo.trainer import Trainer
 from ppo.update import PPOConfig
 
 
@@ -80,31 +79,31 @@ class Learner(Protocol):
 
 
 class Ours:
-    """`ppo.trainer.Trainer`; its improvement includes valuing the rollout, which the others do while they collect."""
+    """`ppo.learner.Learner`; its improvement includes valuing the rollout, which the others do while they collect."""
 
     updates = 2
 
     def __init__(self, network: PolicyConfig, settings: Settings, folder: Path) -> None:
         self.settings, self.env = settings, settings.make_env()
-        self.trainer: Trainer = make_trainer(self.env, network, settings.ppo, settings.precision, folder)
-        self.optimizer: torch.optim.Optimizer = self.trainer.optimizer.adam
-        self.modules: Sequence[nn.Module] = [self.trainer.policy]
+        self.learner = make_learner(self.env, network, settings.ppo, settings.precision)
+        self.optimizer: torch.optim.Optimizer = self.learner.optimizer.adam
+        self.modules: Sequence[nn.Module] = [self.learner.policy]
 
     def set_epochs(self, n_epochs: int) -> None:
         """Change the hyper-parameters."""
-        self.trainer.algorithm.config = replace(self.trainer.algorithm.config, n_epochs=n_epochs)
+        self.learner.algorithm.config = replace(self.learner.algorithm.config, n_epochs=n_epochs)
 
     def fill(self, experience: Experience) -> None:
-        """Let the trainer collect."""
-        self.trainer.collector.observation = self.env.play(experience)
-        self.trainer.collector.collect(lambda: False)
+        """Let the learner collect."""
+        self.learner.collector.observation = self.env.play(experience)
+        self.learner.collector.collect(lambda: False)
 
     def learn(self) -> dict[str, float]:
         """Improve, then update once more on the same experience."""
-        trainer, device = self.trainer, self.settings.device
-        experience = trainer.collector.experience
-        improve = seconds(trainer.improve, device)
-        again = partial(trainer.algorithm.update, experience)
+        learner, device = self.learner, self.settings.device
+        experience = learner.collector.experience
+        improve = seconds(learner.improve, device)
+        again = partial(learner.algorithm.update, experience)
         return {"update": seconds(again, device), "improve": improve}
 
 

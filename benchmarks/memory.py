@@ -88,7 +88,7 @@ def rsl_bytes(storage: Any) -> int:  # noqa: ANN401
 def contender_bytes(name: str, learner: Learner) -> int:
     """Bytes of a contender's filled rollout storage."""
     if name == OURS:
-        collector = learner.trainer.collector  # type: ignore[attr-defined]
+        collector = learner.learner.collector  # type: ignore[attr-defined]
         return rollout_bytes(collector.rollout, collector.start_state)
     if name == SB3:
         return array_bytes(vars(learner.model.rollout_buffer).values())  # type: ignore[attr-defined]
@@ -129,7 +129,7 @@ def saved_bytes(network: PolicyConfig, settings: Settings, copies: int) -> Saved
     kept: dict[int, Tensor] = {}
     with tempfile.TemporaryDirectory() as folder:
         learner = Ours(network, whole, Path(folder))
-        policy = learner.trainer.policy
+        policy = learner.learner.policy
         weights = {parameter.untyped_storage().data_ptr() for parameter in policy.parameters()}
 
         def pack(tensor: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def saved_bytes(network: PolicyConfig, settings: Settings, copies: int) -> Saved
 
         learner.fill(experience)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            learner.trainer.improve()
+            learner.learner.improve()
     workspace = storage_bytes(tensor for tensor in kept.values() if tensor.dtype == torch.uint8)
     layers = sum(part[0].shape[0] for part in policy.initial_state(1))
     lstm = FLOAT * 5 * layers * network.lstm_hidden_size * whole.steps

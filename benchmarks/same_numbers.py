@@ -28,6 +28,7 @@ import ppo
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.learner import Learner
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
@@ -152,24 +153,28 @@ def train(case: Case, folder: Path, iterations: int, processes: Processes, start
     steps = iterations * NUM_ENVS * case.ppo.n_steps * processes.count
     torch.manual_seed(1)
     recorder = Recorder()
-    trainer = Trainer(
+    learner = Learner(
         env,
         RecurrentActorCritic(case.policy, env.observation_dim, env.action_dim),
         case.ppo,
-        Budget(steps, save_freq=2**62),
-        checkpoints=CheckpointFolder(folder, "model", warn=print, saved=lambda path: None),
-        console=Console(total_timesteps=steps, stream=io.StringIO()),
-        logger=recorder,
+        steps,
         precision=Precision.resolve("fp32", env.device),
         processes=processes,
         seed=1,
         facts={},
     )
-    if start is not None and not trainer.restore(read_zip(start)):
+    trainer = Trainer(
+        learner,
+        Budget(steps, save_freq=2**62),
+        checkpoints=CheckpointFolder(folder, "model", warn=print, saved=lambda path: None),
+        console=Console(total_timesteps=steps, stream=io.StringIO()),
+        logger=recorder,
+    )
+    if start is not None and not learner.restore(read_zip(start)):
         raise RuntimeError(f"{start} does not continue exactly")
     trainer.train()
-    results = [trainer.policy.state_dict(), trainer.optimizer.state_dict(), trainer.collector.state_dict()]
-    return digest([*results, trainer.minibatch_generator.get_state(), recorder.logged, trainer.n_updates])
+    results = [learner.policy.state_dict(), learner.optimizer.state_dict(), learner.collector.state_dict()]
+    return digest([*results, learner.minibatch_generator.get_state(), recorder.logged, learner.n_updates])
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - anything that a run consists of

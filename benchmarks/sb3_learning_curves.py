@@ -28,6 +28,7 @@ from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step
+from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
@@ -129,18 +130,21 @@ def train_ours(env: RecordedEnv, seed: int, total_timesteps: int) -> tuple[Recur
 
     def train() -> None:
         with TemporaryDirectory() as folder:
-            Trainer(
+            learner = Learner(
                 env,
                 policy,
                 PPO,
-                Budget(total_timesteps, save_freq=total_timesteps),
-                checkpoints=CheckpointFolder(Path(folder), "model", warn=print, saved=lambda path: None),
-                console=Console(total_timesteps=total_timesteps, stream=io.StringIO()),
-                logger=None,
+                total_timesteps,
                 precision=Precision.resolve("fp32", env.device),
                 processes=Processes(),
                 seed=seed,
                 facts={},
+            )
+            Trainer(
+                learner,
+                Budget(total_timesteps, save_freq=total_timesteps),
+                checkpoints=CheckpointFolder(Path(folder), "model", warn=print, saved=lambda path: None),
+                console=Console(total_timesteps=total_timesteps, stream=io.StringIO()),
             ).train()
 
     return policy, train

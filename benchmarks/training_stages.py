@@ -18,16 +18,17 @@ from torch import Tensor
 
 from app.build import Parts
 from app.experiment import Experiment
-from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_sb3, make_trainer, rsl_configuration
+from benchmarks.adapters import OURS, RSL, SB3, RslVecEnv, make_learner, make_sb3, rsl_configuration
 from benchmarks.measurement import Measurement, peak_memory, seconds
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig
 from biped.simulators.interface import Simulator
+from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
 from ppo.report.console import Console, Status
 from ppo.runtime import Precision
-from ppo.trainer import Budget
+from ppo.trainer import Budget, Trainer
 
 WARMUPS = 1
 """Rounds that do not count. They only train, and the peak of the memory is read after them."""
@@ -135,9 +136,14 @@ class OurTraining:
     def __init__(self, env: RecordingEnv, job: Job, folder: Path) -> None:
         self.env, self.job, self.clock = env, job, IterationClock()
         experiment = job.experiment
-        self.trainer = make_trainer(env, experiment.policy, experiment.ppo, job.precision, folder, self.clock)
+        self.trainer = Trainer(
+            make_learner(env, experiment.policy, experiment.ppo, job.precision),
+            Budget(2**62, save_freq=2**62),
+            checkpoints=CheckpointFolder(folder, "model", warn=print, saved=lambda path: None),
+            console=self.clock,
+        )
         if job.model is not None:
-            self.trainer.restore(read_zip(job.model))
+            self.trainer.learner.restore(read_zip(job.model))
 
     def measure(self, turn: int) -> Measurement:
         """Train, then repeat the actions in the environment, then its commands in the simulator.
@@ -174,8 +180,8 @@ class OurTraining:
 
     def _train(self) -> None:
         trainer = self.trainer
-        steps = self.job.iterations * trainer.ppo.n_steps * self.env.num_envs
-        trainer.budget = Budget(trainer.num_timesteps + steps, save_freq=2**62)
+        steps = self.job.iterations * trainer.learner.steps_per_rollout
+        trainer.budget = Budget(trainer.learner.num_timesteps + steps, save_freq=2**62)
         trainer.train()
 
 

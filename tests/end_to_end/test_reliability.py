@@ -66,7 +66,7 @@ def test_broken_numbers_and_a_raising_environment(tmp_path: Path, monkeypatch: p
         result = run(tmp_path / str(number), break_step=fault_numbers.spoiled(field, value))
         check(result)
         assert result.outcome.startswith("weights finite in 1 of 1; recovered")
-    result = run(tmp_path / "gradient", break_step=lambda step: step, break_trainer=fault_numbers.spoil_gradients)
+    result = run(tmp_path / "gradient", break_step=lambda step: step, break_learner=fault_numbers.spoil_gradients)
     check(result)
     result = fault_numbers.raising_env(tmp_path / "raising", 1)
     check(result)

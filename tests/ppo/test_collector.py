@@ -28,10 +28,10 @@ def test_every_step_is_copied(tmp_path: Path) -> None:
     trainers = [make_trainer(kind(16, fall_probability=0.2), tmp_path, 256) for kind in (TrackingEnv, ReusingEnv)]
     for trainer in trainers:
         for _ in range(2):
-            trainer.collector.collect(lambda: False)
-            trainer.improve()
-        trainer.collector.collect(lambda: False)
-    expected, rollout = (trainer.collector.rollout for trainer in trainers)
+            trainer.learner.collector.collect(lambda: False)
+            trainer.learner.improve()
+        trainer.learner.collector.collect(lambda: False)
+    expected, rollout = (trainer.learner.collector.rollout for trainer in trainers)
     assert bool(expected.done.any() and (~expected.done).any())
     for name, field in expected.items():
         assert torch.equal(getattr(rollout, name), field), name

@@ -68,19 +68,19 @@ def test_a_training_goes_on_exactly_and_its_checkpoints_are_plain(tmp_path: Path
     (tmp_path / "parts" / "model_final.zip").unlink()
     _, model = newest_checkpoint(tmp_path / "parts", "model", pytest.fail)
     resumed = make_trainer(TrackingEnv(16, seed=99), tmp_path / "parts", 4096, ppo=NORMALIZING, seed=5)
-    resumed.seed = 0
-    assert resumed.restore(model)
+    resumed.learner.seed = 0
+    assert resumed.learner.restore(model)
     resumed.train()
     final = tmp_path / "parts" / "model_final.zip"
     assert final.read_bytes() == (tmp_path / "whole" / "model_final.zip").read_bytes()
 
     _, model = newest_checkpoint(tmp_path / "parts", "model", pytest.fail)
     plain = make_trainer(TrackingEnv(16), tmp_path / "plain", 4096)
-    plain.restore(model)
-    observation, start = torch.randn(16, plain.env.observation_dim), torch.ones(16, dtype=torch.bool)
-    state = plain.policy.initial_state(16).actor
+    plain.learner.restore(model)
+    observation, start = torch.randn(16, plain.learner.env.observation_dim), torch.ones(16, dtype=torch.bool)
+    state = plain.learner.policy.initial_state(16).actor
     with torch.no_grad():
-        acted, expected = (one.policy.act(observation, state, start)[0] for one in (plain, whole))
+        acted, expected = (one.learner.policy.act(observation, state, start)[0] for one in (plain, whole))
     torch.testing.assert_close(acted, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -88,6 +88,6 @@ def test_a_policy_that_never_was_normalised_goes_on_as_it_is(tmp_path: Path) -> 
     make_trainer(TrackingEnv(16), tmp_path / "plain", 1024).train()
     _, model = newest_checkpoint(tmp_path / "plain", "model", pytest.fail)
     resumed = make_trainer(TrackingEnv(16), tmp_path / "resumed", 2048, ppo=NORMALIZING)
-    resumed.restore(model)
-    assert resumed.policy.normalizer is None
+    resumed.learner.restore(model)
+    assert resumed.learner.policy.normalizer is None
     resumed.train()

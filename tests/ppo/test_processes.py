@@ -163,7 +163,7 @@ def train_until_a_signal(rank: int, folder: str) -> None:
 
     trainer = make_trainer(SignallingEnv(16), Path(folder), 1_000_000, processes=Processes(rank, COUNT))
     result = trainer.train()
-    Path(folder, f"{rank}.txt").write_text(f"{result} {trainer.num_timesteps}")
+    Path(folder, f"{rank}.txt").write_text(f"{result} {trainer.learner.num_timesteps}")
     dist.destroy_process_group()
 
 

@@ -216,14 +216,14 @@ def test_an_update_on_one_rollout_is_plain_ppo_bit_for_bit() -> None:
 def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None:
     """Every rollout held has its own policy's log-probabilities and state, and the current critic's values."""
     trainer = make_trainer(TrackingEnv(16), tmp_path, 10_000, ppo=replace(HYPERPARAMETERS, replay=2))
-    ppo = trainer.algorithm
+    ppo = trainer.learner.algorithm
     assert isinstance(ppo, ReplayPPO)
     policies: list[RecurrentActorCritic] = []
     for iteration in range(4):
-        policies.append(copy.deepcopy(trainer.policy))
-        trainer.collector.collect(lambda: False)
-        alone = trainer.collector.experience
-        scalars = trainer.improve()
+        policies.append(copy.deepcopy(trainer.learner.policy))
+        trainer.learner.collector.collect(lambda: False)
+        alone = trainer.learner.collector.experience
+        scalars = trainer.learner.improve()
         assert scalars["skipped_updates"].item() == 0.0
         assert ppo.update_config.clip_range == pytest.approx(0.2 if iteration == 0 else 0.2 / 1.5)
         assert ppo.memory is not None
@@ -236,7 +236,7 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
             trace = (ppo.proximal - rollout.log_prob).exp().clamp(max=1.0)
             torch.testing.assert_close(rollout.returns - rollout.value, trace * rollout.advantage)
             _, _, state = critic_pass(policies[-1], alone)
-            for got, wanted in zip(trainer.collector.start_state.critic, state, strict=True):
+            for got, wanted in zip(trainer.learner.collector.start_state.critic, state, strict=True):
                 torch.testing.assert_close(got, wanted)
             for index, age in ((iteration % 2, 0), ((iteration + 1) % 2, 1))[: ppo.memory.count]:
                 places = ppo.memory.places(index)
@@ -248,12 +248,12 @@ def test_training_keeps_what_the_behaviour_policies_said(tmp_path: Path) -> None
 
 def test_training_updates_on_all_rollouts_held(tmp_path: Path) -> None:
     trainer = make_trainer(TrackingEnv(16), tmp_path, 4 * 128, ppo=replace(HYPERPARAMETERS, replay=3))
-    assert isinstance(trainer.algorithm, ReplayPPO)
-    plain = trainer.algorithm
+    assert isinstance(trainer.learner.algorithm, ReplayPPO)
+    plain = trainer.learner.algorithm
     recording = RecordingReplayPPO(
         plain.policy, plain.optimizer, plain.config, plain.generator, plain.precision, plain.processes
     )
-    trainer.algorithm = recording
+    trainer.learner.algorithm = recording
     trainer.train()
     calls = [(count, config.minibatch_envs(count), config.clip_range) for count, config in recording.updates]
     assert calls == [(16, 4, 0.2), (32, 4, 0.2 / 1.5), (48, 4, 0.1), (48, 4, 0.1)]
@@ -267,10 +267,10 @@ def test_the_first_update_is_that_of_plain_ppo(tmp_path: Path) -> None:
     for trainer in trainers:
         trainer.train()
     plain, replayed = trainers
-    assert type(plain.algorithm) is PPO
-    for got, wanted in zip(replayed.policy.parameters(), plain.policy.parameters(), strict=True):
+    assert type(plain.learner.algorithm) is PPO
+    for got, wanted in zip(replayed.learner.policy.parameters(), plain.learner.policy.parameters(), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
-    states: list[RecurrentState] = [trainer.collector.start_state for trainer in trainers]
+    states: list[RecurrentState] = [trainer.learner.collector.start_state for trainer in trainers]
     for one, other in zip(*states, strict=True):
         assert all(torch.equal(got, wanted) for got, wanted in zip(one, other, strict=True))
 
@@ -279,15 +279,15 @@ def test_a_resumed_run_starts_without_rollouts(tmp_path: Path) -> None:
     config = replace(HYPERPARAMETERS, replay=2)
     trainer = make_trainer(TrackingEnv(16), tmp_path, 512, ppo=config)
     trainer.train()
-    assert isinstance(trainer.algorithm, ReplayPPO)
-    assert trainer.algorithm.memory is not None
-    assert trainer.algorithm.memory.count == 2
+    assert isinstance(trainer.learner.algorithm, ReplayPPO)
+    assert trainer.learner.algorithm.memory is not None
+    assert trainer.learner.algorithm.memory.count == 2
     again = make_trainer(TrackingEnv(16), tmp_path, 1024, ppo=config)
-    assert again.restore(read_zip(tmp_path / "model_final.zip"))
-    assert isinstance(again.algorithm, ReplayPPO)
-    assert again.algorithm.memory is None
+    assert again.learner.restore(read_zip(tmp_path / "model_final.zip"))
+    assert isinstance(again.learner.algorithm, ReplayPPO)
+    assert again.learner.algorithm.memory is None
     again.train()
-    assert again.num_timesteps == 1024
+    assert again.learner.num_timesteps == 1024
 
 
 def test_learns_what_needs_memory(tmp_path: Path) -> None:

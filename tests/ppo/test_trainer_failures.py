@@ -11,14 +11,14 @@ from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
-from ppo.trainer import TrainingFailedError
+from ppo.learner import TrainingFailedError
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.trainers import MeddlingEnv, make_trainer
 
 
 def test_what_cannot_be_saved_is_not_trained(tmp_path: Path) -> None:
     trainer = make_trainer(MeddlingEnv(1, lambda step: pytest.fail("trained")), tmp_path, 128)
-    trainer.seed = -1
+    trainer.learner.seed = -1
     with pytest.raises(CheckpointError, match="seed"):
         trainer.train()
 
@@ -69,7 +69,7 @@ def test_one_broken_robot_does_not_reach_the_weights(field: str, value: float, t
 
     trainer = make_trainer(MeddlingEnv(20, spoil), tmp_path, 1024)
     trainer.train()
-    assert all(parameter.isfinite().all() for parameter in trainer.policy.parameters())
+    assert all(parameter.isfinite().all() for parameter in trainer.learner.policy.parameters())
 
 
 def test_updates_without_a_finite_gradient_stop_the_run_and_keep_the_weights(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_updates_without_a_finite_gradient_stop_the_run_and_keep_the_weights(tmp
             return step._replace(reward=torch.full_like(step.reward, 1e38))
 
     trainer = make_trainer(HugeReward(16), tmp_path, 1_000_000)
-    before = {name: value.clone() for name, value in trainer.policy.state_dict().items()}
+    before = {name: value.clone() for name, value in trainer.learner.policy.state_dict().items()}
     with pytest.raises(TrainingFailedError, match="no finite gradient"):
         trainer.train()
     for name, value in read_zip(tmp_path / "model_interrupted.zip").parameters.items():

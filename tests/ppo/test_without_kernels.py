@@ -15,7 +15,7 @@ SELECTION = (
     "tests/ppo/test_update.py::test_learning_lowers_the_loss_it_is_given",
     "tests/ppo/test_policy.py::test_acting_step_by_step_equals_evaluating_the_sequence",
     "tests/ppo/test_trainer.py::test_learns_what_needs_memory[1]",
-    "tests/ppo/test_trainer.py::test_a_resumed_run_equals_one_that_never_stopped[constant]",
+    "tests/ppo/test_learner.py::test_a_resumed_run_equals_one_that_never_stopped[constant]",
     "tests/ppo/test_processes.py::test_two_processes_learn_what_one_learns",
 )
 IMPORT_ALL = """

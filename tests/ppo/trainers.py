@@ -1,4 +1,4 @@
-"""Trainers on an environment that needs memory."""
+"""Short trainings on small environments, for tests of the loop and of what takes part in it."""
 
 import io
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step, VecEnv
+from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
@@ -19,11 +20,7 @@ from ppo.update import PPOConfig
 from tests.ppo.environments import TrackingEnv
 
 PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)
-
-
 QUICK = replace(PPO, n_minibatches=1, n_epochs=6, learning_rate=1e-2)
-
-
 POLICY = PolicyConfig(lstm_hidden_size=16, n_lstm_layers=1, pi=(32,), vf=(32,))
 
 
@@ -37,26 +34,27 @@ def make_trainer(
     keep: int | None = None,
     processes: Processes | None = None,
 ) -> Trainer:
+    """A silent training that saves every thousand control steps."""
     torch.manual_seed(seed)
-    console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
     folder.mkdir(exist_ok=True)
-    return Trainer(
+    learner = Learner(
         env,
         RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim),
         ppo,
-        Budget(total_timesteps, save_freq=1000),
-        checkpoints=CheckpointFolder(folder, "model", keep=keep, warn=console.message, saved=lambda path: None),
-        console=console,
-        logger=None,
+        total_timesteps,
         precision=Precision.resolve("fp32", env.device),
         processes=processes or Processes(),
         seed=seed,
         facts={},
     )
+    console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
+    checkpoints = CheckpointFolder(folder, "model", keep=keep, warn=console.message, saved=lambda path: None)
+    return Trainer(learner, Budget(total_timesteps, save_freq=1000), checkpoints=checkpoints, console=console)
 
 
 def mean_return(trainer: Trainer) -> float:
-    sums, count = trainer.collector.episodes.sums()
+    """Of the last episodes."""
+    sums, count = trainer.learner.collector.episodes.sums()
     return float(sums[0] / count)
 
 
