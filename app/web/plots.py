@@ -55,8 +55,8 @@ class Plots:
             self._gait = self._plot(
                 "feet on the ground",
                 [bar("right", RIGHT, LOW[0]), bar("left", LEFT, LOW[1])],
-                height=140,
-                heights=(0.0, 2.1),
+                height=120,
+                bare=True,
             )
         with self._joints:
             self._joint: viser.GuiDropdownHandle[str] = gui.add_dropdown("joint", ("-",))
@@ -109,22 +109,18 @@ class Plots:
         joint = history.joints.index(self._joint.value)
         self._joint_plot.data = (times, history.joint_positions()[:, joint], history.joint_targets()[:, joint])
 
-    def _plot(
-        self, title: str, series: list[uplot.Series], height: int, heights: tuple[float, float] | None = None
-    ) -> viser.GuiUplotHandle:
-        """A plot over time; with the `heights` that the vertical axis begins and ends at it has no numbers there."""
-        scales: dict[str, uplot.Scale] = {"x": {"time": False, "range": (-SECONDS, 0.0)}}
-        if heights is not None:
-            scales["y"] = {"range": heights}
+    def _plot(self, title: str, series: list[uplot.Series], height: int, *, bare: bool = False) -> viser.GuiUplotHandle:
+        """A plot over time; a `bare` one has no numbers and stands below one that has the same times."""
         return self._gui.add_uplot(
             tuple(np.zeros(2) for _ in range(len(series) + 1)),
             ({}, *series),
             title=title,
-            scales=scales,
-            axes=({"size": 30}, {"size": AXIS_WIDTH, "show": heights is None}),
+            scales={"x": {"time": False, "range": (-SECONDS, 0.0)}},
+            # uPlot works axes out when a scale changes, so where none does they may never show.
+            axes=({"size": 30, "show": not bare}, {"size": AXIS_WIDTH, "show": not bare}),
             legend={"live": False},
             height=height,
-            padding=(4, 12, 0, 0 if heights is None else AXIS_WIDTH),
+            padding=(4, 12, 8 if bare else 0, AXIS_WIDTH if bare else 0),
         )
 
 

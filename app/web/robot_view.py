@@ -191,7 +191,8 @@ def read_mesh(shape: Shape) -> trimesh.Trimesh | None:
     """The mesh of a shape in m; None where the file is missing or is none."""
     try:
         mesh = trimesh.load(shape.mesh, force="mesh")
-    except (OSError, ValueError, NotImplementedError):
+    except Exception:
+        # Each format has a reader with exceptions of its own.
         return None
     if not isinstance(mesh, trimesh.Trimesh) or mesh.is_empty:
         return None

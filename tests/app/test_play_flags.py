@@ -118,6 +118,15 @@ def test_the_page_opens_by_itself_on_a_terminal_without_a_display(
     assert not read_command_line(arguments).web
 
 
+def test_without_viser_no_page_opens_by_itself_and_the_remedy_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "viser", None)
+    assert "pip install viser" in fails(capsys, "--web", "--agent", "zero")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert not read_command_line([]).web
+
+
 def test_a_page_takes_the_place_of_a_window_and_runs_in_mujoco_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     options = read_command_line(["--web"])
