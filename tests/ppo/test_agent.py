@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ppo.agent import TrainedAgent
-from ppo.policy import RecurrentActorCritic
+from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.recurrence import LstmState
-from tests.app.fake_engines import (
-    SMALL,
-)
+
+SMALL = PolicyConfig(lstm_hidden_size=8, n_lstm_layers=2, pi=(8,), vf=(8,))
 
 
 def test_memory_is_lost_where_an_episode_starts() -> None:
