@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("viser")
-trimesh = pytest.importorskip("trimesh")
+pytest.importorskip("trimesh")
+
+import trimesh
 
 from app.web.robot_view import read_mesh
 from biped.robots.shapes import GREY, Placement, Shape
