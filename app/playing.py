@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import torch
 
-from app.build import Parts
+from app.build import COMPILING, Parts
 from app.command_line import about, fail
 from app.load import check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         print(announce(options, checkpoint))
         load_kernels()
         if any(parts.engines[engine].compiles for engine in options.simulators):
-            print("Compiling simulator kernels (minutes on the first run, seconds afterwards)", flush=True)
+            print(COMPILING, flush=True)
         return watch(Session(options, checkpoint, experiment, device, parts))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from app.build import Parts, build_trainer
+from app.build import COMPILING, Parts, build_trainer
 from app.command_line import about, explain, fail
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
@@ -177,6 +177,9 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
     if processes.device.type == "cpu" and complaint is not None:
         console.message(complaint)
     with standing_robots(experiment, run) as env:
+        examined_in = () if experiment.eval_freq is None else experiment.eval_simulators
+        if any(parts.engines[one].compiles for one in examined_in if one != experiment.simulator):
+            console.message(COMPILING)
         try:
             evaluator = build_examiner(experiment, processes, parts)
         except ValueError as error:
@@ -223,7 +226,7 @@ def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
     console, processes, parts = run.console, run.processes, run.parts
     engine = parts.engines[experiment.simulator]
     if engine.compiles:
-        console.message("Compiling simulator kernels (minutes on the first run, seconds afterwards)")
+        console.message(COMPILING)
     begin = time.perf_counter()
     try:
         engine.load(camera=False, verbose=experiment.verbose, warn=console.message)

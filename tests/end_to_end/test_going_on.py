@@ -73,6 +73,7 @@ def test_a_run_goes_on_in_the_other_engine(copy: Path) -> None:
         f"continuing at {STEPS_PER_ITERATION} steps; the robots start new episodes, because these have changed: "
         "--simulator\n"
     ) in result.stdout
+    assert result.stdout.count("Compiling simulator kernels (") == 1
     assert re.search(r"evaluation at 768 steps: genesis: \d of 8 .*; mujoco: \d of 8 commands pass", result.stdout)
     model = read_zip(copy / "logs" / "walk" / "model_final.zip")
     assert model.num_timesteps == 2 * STEPS_PER_ITERATION
