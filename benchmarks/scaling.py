@@ -14,6 +14,7 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
+from app.build import ENGINES
 from benchmarks.measurement import (
     Measurement,
     interleave,
@@ -73,11 +74,14 @@ def train(command: Sequence[str], turn: int) -> Measurement:
     return {"steps_per_second": len(rates) / sum(1.0 / rate for rate in rates)}
 
 
-def training_command(preset: str, num_envs: int, processes: int, iterations: int, device: str) -> list[str]:
+def training_command(
+    preset: str, simulator: str, num_envs: int, processes: int, iterations: int, device: str
+) -> list[str]:
     """The command line of one training, without its folder and seed."""
     steps = (WARMUPS + iterations) * num_envs * PRESETS[preset].ppo.n_steps
     flags = {
         "preset": preset,
+        "simulator": simulator,
         "num-envs": num_envs,
         "processes": processes,
         "device": device,
@@ -116,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--num-envs", type=int, default=512, help="robots over all processes (default: 512)")
     parser.add_argument("--preset", choices=PRESETS, default="cpu", help="of train.py (default: cpu)")
+    parser.add_argument("--simulator", choices=ENGINES, help="(default: that of the preset)")
     parser.add_argument("--iterations", type=int, default=8, help="of each training that count (default: 8)")
     options = parse(parser, arguments, QUICK)
     if options.iterations < 1:
@@ -123,9 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for count in options.processes:
         if count < 1 or options.num_envs < 1 or options.num_envs % count:
             parser.error(f"--num-envs {options.num_envs} cannot be shared by {count} processes")
+    simulator = options.simulator or PRESETS[options.preset].simulator
     console, facts = make_console(), machine(options.device)
     shown = {
         "preset": options.preset,
+        "engine": simulator,
         "robots": options.num_envs,
         "iterations": options.iterations,
         "warm-up iterations": WARMUPS,
@@ -134,7 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_facts(console, "Machine", facts)
     print_facts(console, "Settings", shown)
     commands = {
-        count: training_command(options.preset, options.num_envs, count, options.iterations, str(options.device))
+        count: training_command(
+            options.preset, simulator, options.num_envs, count, options.iterations, str(options.device)
+        )
         for count in sorted(set(options.processes))
     }
     try:

@@ -20,7 +20,7 @@ def test_rates_from_the_times_of_the_log(tmp_path: Path) -> None:
 
 
 def test_a_training_of_so_many_iterations() -> None:
-    words = training_command("smoke", 16, 2, 3, "cpu")
+    words = training_command("smoke", "mujoco", 16, 2, 3, "cpu")
     values = dict(zip(words[2::2], words[3::2], strict=True))
     # 3 iterations and 2 before them, of 16 robots and 24 steps each.
     assert values["--total-timesteps"] == str(5 * 16 * 24)
@@ -30,7 +30,7 @@ def test_a_training_of_so_many_iterations() -> None:
 
 def test_a_failed_training_is_reported() -> None:
     with pytest.raises(TrainingError, match=r"exit code 2: error: .*--num-envs"):
-        train(training_command("smoke", 15, 2, 1, "cpu"), 0)
+        train(training_command("smoke", "mujoco", 15, 2, 1, "cpu"), 0)
 
 
 def test_the_table_has_every_number_of_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,10 +50,9 @@ def test_the_table_has_every_number_of_processes(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.genesis
 def test_quick_run(tmp_path: Path) -> None:
-    pytest.importorskip("genesis")
     path = tmp_path / "result.json"
     with patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
-        assert main(["--quick", "--json", str(path)]) == 0
+        assert main(["--quick", "--simulator", "mujoco", "--json", str(path)]) == 0
     for result in json.loads(path.read_text())["processes"].values():
         assert min(result["steps_per_second"]) > 0.0
 
