@@ -1,9 +1,11 @@
 """What the tests of this folder share."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.app.fake_engines import FakeSimulation
 
@@ -16,3 +18,12 @@ def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimu
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     return FakeSimulation
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """What is computed here is so little that threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -99,15 +99,6 @@ def numbers_of(schema: type, path: tuple[str, ...] = ()) -> Iterator[Number]:
                 hints += [part for part in typing.get_args(hint) if not isinstance(part, (str, Range))]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """What is computed here is so little that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 TRAIN, PLAY = list(numbers_of(Experiment)), list(numbers_of(PlayOptions))
 
 
