@@ -21,7 +21,11 @@ LONGEST_FILE = 350
 MOST_PARAMETERS = 6
 CONSTRUCTION = {"__init__", "__call__", "simulator", "make_state", "build_trainer"}
 """What makes an object of its arguments, and may take more of them; `__call__` is that of `MakeSimulator`."""
-ENGINE_FILES = {"genesis": Path("biped/simulators/genesis.py"), "mujoco": Path("biped/simulators/mujoco.py")}
+ENGINE_FILES = {
+    "genesis": Path("biped/simulators/genesis.py"),
+    "mujoco": Path("biped/simulators/mujoco.py"),
+    "mjbatch": Path("biped/simulators/mujoco.py"),
+}
 
 
 def imports(source: str, path: Path) -> Iterator[str]:
