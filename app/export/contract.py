@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.experiment import Experiment, to_plain
@@ -56,9 +55,9 @@ def _in_one_line(found: "re.Match[str]") -> str:
     return f"[{' '.join(line.strip() for line in found[1].splitlines())}]"
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(content: bytes) -> str:
+    """In hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def model_name(robot: Robot) -> str:
@@ -107,7 +106,7 @@ def make_contract(subject: Subject, mirror: GraphMirror | None, opset: int) -> d
         "robot": {
             "name": robot.name,
             "model": model_name(robot),
-            "model_sha256": hashlib.sha256(model_bytes(robot)).hexdigest(),
+            "model_sha256": sha256(model_bytes(robot)),
             "base_link": robot.base_link,
             "foot_links": list(robot.foot_links),
             "nominal_base_height": robot.nominal_base_height,
@@ -166,7 +165,7 @@ def make_contract(subject: Subject, mirror: GraphMirror | None, opset: int) -> d
             "randomization": to_plain(env.randomization),
         },
         "versions": {name: package_version(name) for name in VERSIONS},
-        "checkpoint": {"file": checkpoint.path.name, "sha256": sha256(checkpoint.path)},
+        "checkpoint": {"file": checkpoint.path.name, "sha256": sha256(checkpoint.path.read_bytes())},
     }
 
 
