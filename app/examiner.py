@@ -82,7 +82,7 @@ class Examiner:
                 self._after_step()
             return []
         env.seed(self._seed)
-        if policy.log_std.device != env.device:
+        if policy.log_std.device.type != env.device.type:
             policy = deepcopy(policy).to(env.device)
         agent, commands = TrainedAgent(policy, env.num_envs), examined_commands(self._processes)
         return examine(agent, env, commands, seconds=SECONDS, warmup_s=WARMUP_S, after_step=self._after_step)

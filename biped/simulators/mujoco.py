@@ -101,7 +101,8 @@ class MujocoSimulator:
         self._base = model.body(robot.base_link).id
         self._feet = even_index([foot.id for foot in feet], device)
         self._soles = even_index([model.site(sole_site(name)).id for name in robot.foot_links], device)
-        self._contact = np.array([model.sensor(contact_sensor(name)).adr[0] for name in robot.foot_links])
+        sensors = np.array([model.sensor(contact_sensor(name)).adr[0] for name in robot.foot_links])
+        self._contact_columns = sensors[:, None] + np.arange(3)
         self._foot_geoms = np.flatnonzero(np.isin(model.geom_bodyid, [foot.id for foot in feet]))
         self._nominal_base_mass = float(model.body_mass[self._base])
         self._nominal_base_inertia = model.body_inertia[self._base].copy()
@@ -144,7 +145,7 @@ class MujocoSimulator:
             self._failed |= moving & torch.from_numpy(self._time == before)
         # MuJoCo warns of a state beyond reason and of contacts that it had no room for, and goes on.
         self._failed |= torch.from_numpy(self._warning[:, :, 1].any(axis=1))
-        force = torch.from_numpy(self._sensor[:, self._contact[:, None] + np.arange(3)])
+        force = torch.from_numpy(self._sensor[:, self._contact_columns])
         torch.where(moving.unsqueeze(1), force.norm(dim=-1), self._contact_force, out=self._contact_force)
         self._links_are_current = False
 
