@@ -9,16 +9,15 @@ from app.experiment import Experiment
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.examination import (
-    COMMANDS,
     WARMUP_S,
-    Command,
     examination_config,
     examine,
     means,
+    points,
     result_line,
-    score,
 )
 from biped.examination.gait_meter import GaitSummary
+from biped.examination.trials import Trial, trials_of
 from ppo.agent import TrainedAgent
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
@@ -27,7 +26,7 @@ from ppo.program.interruption import requested
 from ppo.runtime import derive_seed
 
 ROBOTS = 8
-"""Robots per command."""
+"""Robots per trial."""
 SECONDS = 10.0
 """s that an examination lasts."""
 CHECK_STEPS = 10
@@ -39,18 +38,27 @@ class ExaminationInterruptedError(Exception):
 
 
 class Examiner:
-    """Judges policies by the examination, in one engine or in several; the processes share the commands.
+    """Judges policies by the examination, in one engine or in several; the processes share the trials.
 
     A signal ends an examination in all processes after the same control step, without a verdict.
 
     Args:
-        envs: by engine, `ROBOTS` for each of this process's `examined_commands`; None where it has none.
+        trials: of all processes.
+        envs: by engine, `ROBOTS` for each of this process's `share`; None where it has none.
         processes: this process among those that train together.
         seed: of what the robots meet in every examination.
         control_dt: s, of the robots of all processes.
     """
 
-    def __init__(self, envs: Mapping[str, BipedEnv | None], processes: Processes, seed: int, control_dt: float) -> None:
+    def __init__(
+        self,
+        trials: tuple[Trial, ...],
+        envs: Mapping[str, BipedEnv | None],
+        processes: Processes,
+        seed: int,
+        control_dt: float,
+    ) -> None:
+        self._trials = trials
         self._envs = envs
         self._processes = processes
         self._seed = seed
@@ -66,7 +74,8 @@ class Examiner:
                 own = self._examine(policy, env)
             except ExaminationInterruptedError:
                 return Verdict(-math.inf, {}, "interrupted")
-            verdicts[engine] = judge([summary for part in self._processes.gather(own) for summary in part])
+            summaries = [summary for part in self._processes.gather(own) for summary in part]
+            verdicts[engine] = judge(sorted(summaries, key=lambda summary: self._trials.index(summary.trial)))
         if self._processes.rank:
             return Verdict(-math.inf, {}, "")
         first, *others = verdicts
@@ -84,8 +93,8 @@ class Examiner:
         env.seed(self._seed)
         if policy.log_std.device.type != env.device.type:
             policy = deepcopy(policy).to(env.device)
-        agent, commands = TrainedAgent(policy, env.num_envs), examined_commands(self._processes)
-        return examine(agent, env, commands, seconds=SECONDS, warmup_s=WARMUP_S, after_step=self._after_step)
+        agent, trials = TrainedAgent(policy, env.num_envs), share(self._trials, self._processes)
+        return examine(agent, env, trials, seconds=SECONDS, warmup_s=WARMUP_S, after_step=self._after_step)
 
     def _after_step(self) -> None:
         self._step += 1
@@ -97,14 +106,13 @@ def judge(summaries: list[GaitSummary]) -> Verdict:
     """What the examination in one engine found; nothing on other ranks than 0."""
     if not summaries:
         return Verdict(-math.inf, {}, "")
-    summaries = sorted(summaries, key=lambda summary: COMMANDS.index(summary.command))
     criteria = WalkingCriteria()
-    return Verdict(score(summaries, criteria), means(summaries, criteria), result_line(summaries, criteria))
+    return Verdict(points(summaries, criteria), means(summaries, criteria), result_line(summaries, criteria))
 
 
-def examined_commands(processes: Processes) -> tuple[Command, ...]:
-    """The commands that this process examines policies in."""
-    return COMMANDS[processes.rank :: processes.count]
+def share(trials: tuple[Trial, ...], processes: Processes) -> tuple[Trial, ...]:
+    """The trials that this process examines policies in."""
+    return trials[processes.rank :: processes.count]
 
 
 def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -> Evaluator | None:
@@ -115,11 +123,12 @@ def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -
     """
     if experiment.eval_freq is None:
         return None
-    commands = examined_commands(processes)
+    trials = trials_of(parts.robot)
+    own = share(trials, processes)
     seed = derive_seed(experiment.seed, "examination", processes.rank)
     envs: dict[str, BipedEnv | None] = dict.fromkeys(experiment.eval_simulators)
-    for engine in experiment.eval_simulators if commands else ():
+    for engine in experiment.eval_simulators if own else ():
         physics = physics_of(engine, experiment)
-        simulator = parts.simulator(engine, ROBOTS * len(commands), physics, processes.device)
+        simulator = parts.simulator(engine, ROBOTS * len(own), physics, processes.device)
         envs[engine] = parts.environment(simulator, examination_config(experiment.env, SECONDS), seed)
-    return Examiner(envs, processes, seed, experiment.simulation.control_dt)
+    return Examiner(trials, envs, processes, seed, experiment.simulation.control_dt)

@@ -63,6 +63,9 @@ class PlayOptions:
     )
     """Fixed command: forward and leftward velocity in m/s, yaw rate in rad/s. If not given, commands are drawn as in
     training; with --evaluate a list of them is tried."""
+    heading: Annotated[float | None, tyro.conf.arg(metavar="RAD"), Range(-1000.0, 1000.0)] = None
+    """With --command: face this way in the world and keep to it, rad to the left of where the robot begins. Needs a
+    policy that was trained with --env.commands.course-gain."""
     episodes: Annotated[int | None, tyro.conf.arg(metavar="INT"), Range(1, 10**9)] = None
     """Episodes per robot. If not given, 1, or with a viewer until its window is closed."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT"), Range(0.1, 1e6)] = None
@@ -167,6 +170,8 @@ class PlayOptions:
             )
         if self.disturbed and not self.evaluate:
             raise ValueError("--disturbed says what --evaluate does to the robots; add --evaluate")
+        if self.heading is not None and (self.command is None or self.evaluate or self.web):
+            raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
         if self.video is not None and self.video.suffix != ".mp4":

@@ -18,9 +18,10 @@ from app.screen import announce, show_examination
 from app.session import Session, build_controller, build_simulator
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig, check_robot
-from biped.examination.examination import COMMANDS, WARMUP_S, Controller, examination_config, examine
+from biped.examination.examination import WARMUP_S, Controller, examination_config, examine
 from biped.examination.gait_meter import GaitSummary
 from biped.examination.playback import Episode, play_episodes, summarize, tell
+from biped.examination.trials import Trial, trials_of
 from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
 from biped.simulators.interface import Simulator
@@ -29,7 +30,7 @@ from ppo.program.interruption import deferred, requested
 from ppo.program.launch import load_kernels
 from ppo.runtime import resolve_device
 
-ROBOTS_PER_COMMAND = 64
+ROBOTS_PER_TRIAL = 64
 """In an examination, if not asked for otherwise."""
 
 
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             with about("--robot"):
                 parts = dataclasses.replace(parts, robot=load_robot(options.robot or experiment.robot))
             check_robot(experiment.env, parts.robot)
+            if options.heading is not None and experiment.env.commands.course_gain == 0.0:
+                raise ValueError("--heading needs a policy that was trained with --env.commands.course-gain above 0")
             if checkpoint is not None and options.agent == "trained":
                 check_fits(checkpoint.model, experiment.env, parts.robot, str(checkpoint.path))
             for engine in options.simulators:
@@ -100,19 +103,32 @@ def disturbed(config: EnvConfig) -> EnvConfig:
 
 
 def run_examination(session: Session, engine: str) -> list[GaitSummary]:
-    """Examine in one engine. The seed, and so every property that is drawn for a robot, is the same in each."""
+    """Examine in one engine: first the trials that take as long as most, then the longer ones.
+
+    The seed, and so every property that is drawn for a robot, is the same in each engine.
+    """
     options = session.options
-    commands = COMMANDS if options.command is None else (options.command,)
-    num_envs = (options.num_envs or ROBOTS_PER_COMMAND) * len(commands)
+    trials = trials_of(session.parts.robot) if options.command is None else (Trial((options.command,)),)
+    seconds = {trial: options.duration if options.seconds else trial.seconds or options.duration for trial in trials}
+    summaries: list[GaitSummary] = []
+    for duration in sorted(set(seconds.values())):
+        summaries += run_trials(session, engine, [trial for trial in trials if seconds[trial] == duration], duration)
+    return sorted(summaries, key=lambda summary: trials.index(summary.trial))
+
+
+def run_trials(session: Session, engine: str, trials: Sequence[Trial], seconds: float) -> list[GaitSummary]:
+    """Examine in trials of equal duration in s, all at the same time."""
+    options = session.options
+    num_envs = (options.num_envs or ROBOTS_PER_TRIAL) * len(trials)
     config = disturbed(session.experiment.env) if options.disturbed else session.experiment.env
     simulator = robots(session, engine, num_envs)
     env = session.parts.environment(
-        simulator, examination_config(config, options.duration, pushes=options.disturbed), options.seed
+        simulator, examination_config(config, seconds, pushes=options.disturbed), options.seed
     )
     try:
         controller = build_controller(session, env)
-        print(f"examining {num_envs} robots for {options.duration:g} s in {engine}", flush=True)
-        return examine(controller, env, commands, seconds=options.duration, warmup_s=WARMUP_S)
+        print(f"examining {num_envs} robots for {seconds:g} s in {engine}", flush=True)
+        return examine(controller, env, trials, seconds=seconds, warmup_s=WARMUP_S)
     finally:
         env.close()
 
@@ -145,7 +161,8 @@ def robots(session: Session, engine: str, num_envs: int) -> Simulator:
 def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulator: Simulator) -> None:
     """Play, print each episode as it ends and a summary of them all, and record the video."""
     if options.command is not None:
-        env.set_command(torch.tensor(options.command, device=env.device))
+        heading = None if options.heading is None else torch.tensor(options.heading, device=env.device)
+        env.set_command(torch.tensor(options.command, device=env.device), heading)
     episodes = options.episodes or (None if options.viewer else 1)
     seen: list[Episode] = []
     with ExitStack() as stack:

@@ -5,7 +5,8 @@ from rich.console import Console
 from app.load import Checkpoint
 from app.play_flags import PlayOptions
 from biped.examination.criteria import DISTURBED_CRITERIA, WalkingCriteria
-from biped.examination.examination import WARMUP_S, Results, comparison, describe, table, to_json
+from biped.examination.examination import WARMUP_S, Results, comparison, tables, to_json
+from biped.examination.trials import title
 from ppo.checkpoint.atomic import atomic_write
 
 
@@ -22,18 +23,20 @@ def show_examination(options: PlayOptions, checkpoint: Checkpoint | None, result
     # Narrower, the columns of all commands would not fit.
     console = Console(width=max(Console().width, 100))
     for engine, summaries in results.items():
+        longest = max(summary.seconds for summary in summaries)
         print(
-            f"{summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per command for "
-            f"{options.duration:g} s in {engine}; "
+            f"{summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per trial for "
+            f"{options.duration:g} s in {engine}{f', on course {longest:g} s' if longest > options.duration else ''}; "
             f"the first {WARMUP_S:g} s count for survival and course only"
         )
-        console.print(table(summaries, criteria))
+        for table in tables(summaries, criteria):
+            console.print(table)
         for summary in summaries:
             for shortfall in criteria.shortfalls(summary):
-                print(f"{describe(summary.command)}: {shortfall}")
+                print(f"{title(summary.trial)}: {shortfall}")
         passed = sum(map(criteria.passes, summaries))
         result = "PASS" if passed == len(summaries) else "FAIL"
-        print(f"{result}: {passed} of {len(summaries)} commands meet the criteria")
+        print(f"{result}: {passed} of {len(summaries)} trials meet the criteria")
     if len(results) > 1:
         print("the same robots, side by side")
         console.print(comparison(results, criteria))

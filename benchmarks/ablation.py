@@ -41,7 +41,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "commands that grow": (),
     "velocity averaged over a stride": (),
 }
-TAGS = ("eval/commands_passed", "eval/score", "eval/survival", "eval/forward_velocity_error")
+TAGS = ("eval/commands_passed", "eval/points", "eval/survival", "eval/forward_velocity_error")
 Curve = list[tuple[int, float]]
 """Control steps and value."""
 

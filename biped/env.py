@@ -8,11 +8,12 @@ from torch import Tensor
 
 from biped.env_config import EnvConfig, check_robot
 from biped.simulators.interface import Simulator
-from biped.simulators.state import State
+from biped.simulators.state import State, euler_angles
 from biped.task.actuators import Actuators
 from biped.task.buffers import Buffers
 from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
+from biped.task.course import Course
 from biped.task.gait import FootAlternation, Gait, is_standing, scheduled_contact
 from biped.task.harmonic_motion import HarmonicMotion
 from biped.task.mirror import Mirror
@@ -63,6 +64,8 @@ class BipedEnv:
             config.actuators, default_joint_position, num_envs, config.randomization.latency_steps[1]
         )
         self.commands = Commands(config.commands, num_envs, self.control_dt, self._generator)
+        keeps_course = config.commands.course_gain > 0.0
+        self.course = Course(config.commands, num_envs, self.control_dt, device) if keeps_course else None
         self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator)
         self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
         self.harmonic_motion = HarmonicMotion(
@@ -107,13 +110,26 @@ class BipedEnv:
         """Draw all random numbers from here on from `seed`. What was drawn for the whole run stays."""
         self._generator.manual_seed(seed)
 
-    def set_command(self, command: Tensor | None) -> None:
+    @property
+    def command(self) -> Tensor:
+        """`[N, 3]` m/s, m/s, rad/s that the robots are told to follow, with what keeps them on course."""
+        return self.commands.value if self.course is None else self.course(self.commands.value)
+
+    def set_command(self, command: Tensor | None, heading: Tensor | None = None) -> None:
         """Have all robots follow `command` until the next call; it shows from the next observation on.
 
         Args:
             command: `[3]` or `[N, 3]`: forward and leftward velocity in m/s, yaw rate in rad/s. None goes back to
                 commands that are drawn.
+            heading: `[]` or `[N]` rad in the world that they are to turn to and keep, beside the command's yaw rate.
+
+        Raises:
+            ValueError: the command has another shape, or the task keeps nobody on course.
         """
+        if self.course is not None:
+            self.course.hold(heading)
+        elif heading is not None:
+            raise ValueError("a heading can be held only in a task with env.commands.course-gain above 0")
         if command is None:
             self.commands.release()
         else:
@@ -138,12 +154,16 @@ class BipedEnv:
         """
         masked = mask.unsqueeze(-1)
         began, command, joint_velocity = self._began, self.commands.value, self._joint_velocity
+        course = None if self.course is None else (self.course.heading, self.course.correction)
         observation, mirrored = self._observation, self.mirrored
         measurement = self._begin_episodes(mask, self.observer.measure(self.state))
         # A robot that has just begun an episode of its own is not in `mask`, and yet `state` is older than its episode.
         self._began = began | mask
         self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
         self.commands.value = torch.where(masked, self.commands.value, command)
+        if self.course is not None and course is not None:
+            self.course.heading = torch.where(mask, self.course.heading, course[0])
+            self.course.correction = torch.where(mask, self.course.correction, course[1])
         fresh = self._observe(measurement, self.observer.draw_noise(self.num_envs))
         self.mirrored = torch.where(mask, self.mirrored, mirrored)
         self._observation = torch.where(masked, fresh, observation)
@@ -168,7 +188,7 @@ class BipedEnv:
 
         self.gait.step(state.foot_contact_force)
         self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
-        command = self.commands.value
+        command = self.command
         end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations, self.lowest_height)
         reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
         metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
@@ -231,11 +251,12 @@ class BipedEnv:
             "foot_alternation": self.foot_alternation,
             "harmonic_motion": self.harmonic_motion,
             "contact_sensor": self.contact_sensor,
+            **({} if self.course is None else {"course": self.course}),
         }
 
     def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
         """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
-        state, command, gait = self.state, self.commands.value, self.gait
+        state, command, gait = self.state, self.command, self.gait
         unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
         needs = self.rewards.needs
         return RewardInputs(
@@ -259,7 +280,7 @@ class BipedEnv:
         )
 
     def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
-        command, gait = self.commands.value, self.gait
+        command, gait = self.command, self.gait
         standing = is_standing(command, gait.config)
         knowledge = Knowledge(command, self.contact_sensor.reading, self._action, gait.phase, standing)
         observation = self.observer(measurement, knowledge, noise)
@@ -280,6 +301,10 @@ class BipedEnv:
         self.commands.step(self.episode_steps)
         pose = self.initial_poses.draw()
         self.simulator.reset(mask, *pose)
+        if self.course is not None:
+            command = self.commands.value
+            yaw = torch.where(mask, euler_angles(pose.base_quaternion)[:, 2], self.state.roll_pitch_yaw[:, 2])
+            self.course.step(command, is_standing(command, self.gait.config), yaw, mask)
         self.randomization.redraw(mask)
         self.actuators.reset(mask)
         self.gait.reset(mask)

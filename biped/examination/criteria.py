@@ -57,21 +57,40 @@ class WalkingCriteria:
     """Lowest duty factor of either foot when asked to stand."""
     standing_drift: float = 0.03
     """m/s, largest drift when asked to stand."""
+    yaw_rate_error: float = 0.1
+    """rad/s, largest error of the yaw rate when asked to turn."""
+    course_error: float = 0.1
+    """rad in 10 s, largest turn off the course when asked to hold it."""
+    changing_velocity_error: float = 0.1
+    """m/s, largest error after a sudden change of the command."""
 
     def requirements(self, summary: GaitSummary) -> tuple[Requirement, ...]:
-        """All that is asked of robots that follow the command of `summary`."""
+        """All that is asked of the robots of `summary` in their trial.
+
+        Whoever turns or changes pace may load one foot more than the other.
+        """
+        trial = summary.trial
         required = [Requirement("survival", summary.survival, self.survival, at_least=True)]
         if summary.standing:
             duty = min(summary.duty_right, summary.duty_left)
             required.append(Requirement("time on each foot", duty, self.standing_duty, at_least=True))
             required.append(Requirement("drift", summary.drift_speed, self.standing_drift, at_least=False))
             return tuple(required)
-        required.append(Requirement("alternation", summary.alternation, self.alternation, at_least=True))
-        required.append(Requirement("foot clearance", summary.foot_clearance, self.foot_clearance, at_least=True))
-        if math.hypot(*summary.command[:2]) <= self.fastest_checked + 1e-6:
+        changing = len(trial.commands) > 1
+        if not (changing or trial.on_the_spot):
+            required.append(Requirement("alternation", summary.alternation, self.alternation, at_least=True))
+            required.append(Requirement("foot clearance", summary.foot_clearance, self.foot_clearance, at_least=True))
+        if trial.speed <= self.fastest_checked + 1e-6:
+            largest = self.changing_velocity_error if changing else self.velocity_error
             for axis, error in (("forward", summary.velocity_error_x), ("sideways", summary.velocity_error_y)):
-                required.append(Requirement(f"{axis} velocity error", error, self.velocity_error, at_least=False))
-        required.append(Requirement("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry, at_least=False))
+                required.append(Requirement(f"{axis} velocity error", error, largest, at_least=False))
+        if not trial.straight:
+            required.append(Requirement("yaw rate error", summary.yaw_rate_error, self.yaw_rate_error, at_least=False))
+        elif not changing:
+            required.append(Requirement("duty asymmetry", summary.duty_asymmetry, self.duty_asymmetry, at_least=False))
+        if trial.course:
+            turned = 10.0 * summary.yaw_drift / summary.seconds
+            required.append(Requirement("turn off course in 10 s", turned, self.course_error, at_least=False))
         return tuple(required)
 
     def shortfalls(self, summary: GaitSummary) -> tuple[str, ...]:
@@ -91,6 +110,9 @@ DISTURBED_CRITERIA = WalkingCriteria(
     duty_asymmetry=1.0,
     standing_duty=0.0,
     standing_drift=1e3,
+    yaw_rate_error=0.2,
+    course_error=1e3,
+    changing_velocity_error=0.2,
 )
 """What is asked of robots that are pushed: to stay up and on their way. A robot that is pushed has to step out of
 time."""

@@ -8,28 +8,34 @@ import torch
 from torch import Tensor
 
 from biped.examination.footfalls import Footfalls, StepTracker
+from biped.examination.trials import Schedule, Trial
 from biped.robots.robot import Robot
 from biped.simulators.state import State, rotate
-from biped.task.gait import GaitConfig, is_standing
+from biped.task.gait import GaitConfig
 
 GRAVITY = 9.81
 """m/s^2."""
 USABLE_RANGE = 0.99
 """Fraction of a joint's range, about its middle; positions outside of it count as hits of a limit."""
+SETTLING_TIME = 1.5
+"""s after a change of the command in which the errors are not counted."""
 
 
 @dataclass(frozen=True)
 class GaitSummary:
-    """How robots that share one command walked. Values that nothing was seen for are NaN.
+    """How the robots of one trial walked. Values that nothing was seen for are NaN.
 
     Everything but `survival` and `yaw_drift` leaves out the first seconds, in which the robots pick up speed. A robot
-    contributes until its episode ends. Means are over robots and time together, unless a field says otherwise.
+    contributes until its episode ends. Means are over robots and time together, unless a field says otherwise. Errors
+    are those of the command that was followed worst, from `SETTLING_TIME` after each change.
     """
 
-    command: tuple[float, float, float]
-    """Forward and leftward velocity in m/s, yaw rate in rad/s."""
+    trial: Trial
+    """What was asked for."""
+    seconds: float
+    """s that it took."""
     standing: bool
-    """The command asks to stand still."""
+    """Nothing was asked for but to stand still."""
     robots: int
     """How many robots were watched."""
     survival: float
@@ -39,9 +45,11 @@ class GaitSummary:
     velocity_y: float
     """m/s, mean horizontal velocity of the base to its left."""
     velocity_error_x: float
-    """m/s, absolute difference of `velocity_x` and the command."""
+    """m/s, absolute difference of the mean velocity in the direction it faces and the command."""
     velocity_error_y: float
-    """m/s, absolute difference of `velocity_y` and the command."""
+    """m/s, absolute difference of the mean velocity to its left and the command."""
+    yaw_rate_error: float
+    """rad/s, absolute difference of the mean yaw rate and the command."""
     drift_speed: float
     """m/s, distance between first and last place of each robot over the time between them."""
     yaw_drift: float
@@ -67,7 +75,7 @@ class GaitSummary:
     action_rate: float
     """Mean squared change of an action from one control step to the next."""
     cost_of_transport: float
-    """Mechanical power, counting braking as well, per weight and speed. NaN for a command to stand."""
+    """Mechanical power, counting braking as well, per weight and speed. NaN where nobody is asked to go anywhere."""
 
 
 class _Sums(NamedTuple):
@@ -91,7 +99,7 @@ class _Sums(NamedTuple):
 
 
 class GaitMeter:
-    """Watches `N` robots with `J` joints follow fixed commands.
+    """Watches `N` robots with `J` joints follow the commands of a schedule.
 
     `step` runs without a host synchronisation; `summary` waits for the device.
     """
@@ -99,29 +107,28 @@ class GaitMeter:
     def __init__(
         self,
         robot: Robot,
-        command: Tensor,
+        schedule: Schedule,
         control_dt: float,
         gait: GaitConfig,
         *,
-        mass: float,
         warmup_s: float,
     ) -> None:
         """Prepare to watch robots that start now.
 
         Args:
-            robot: Whose joint limits count.
-            command: `[N, 3]` m/s, m/s, rad/s.
+            robot: Whose joint limits count, and whose mass does for the cost of transport.
+            schedule: Tells what they are asked; the meter takes its commands as they are in each `step`.
             control_dt: s, duration of one control step.
             gait: Tells which commands ask to stand still.
-            mass: kg of one robot, for the cost of transport.
             warmup_s: s at the start that are not counted; at least one control step.
         """
-        num_envs, device = command.shape[0], command.device
-        self._command = command
+        num_envs, device = schedule.command.shape[0], schedule.command.device
+        self._schedule = schedule
         self._control_dt = control_dt
-        self._weight = mass * GRAVITY
+        self._weight = robot.mass * GRAVITY
+        self._settling_steps = round(SETTLING_TIME / control_dt)
         self._warmup_steps = max(1, round(warmup_s / control_dt))
-        self._gait = gait
+        self._standing_command = gait.standing_command
         margins = [0.5 * (1.0 - USABLE_RANGE) * (high - low) for low, high in robot.joint_range]
         limits = zip(robot.joint_range, margins, strict=True)
         # The margin of a joint without limits is infinite, which would make its bounds undefined.
@@ -131,6 +138,7 @@ class GaitMeter:
         self._steps = 0
         self._walking = torch.ones(num_envs, dtype=torch.bool, device=device)
         self._sums = torch.zeros(num_envs, len(_Sums._fields), dtype=torch.float64, device=device)
+        self._errors = torch.zeros(num_envs, schedule.legs, 4, dtype=torch.float64, device=device)
         self._action = torch.zeros(num_envs, robot.num_joints, device=device)
         self._yaw = torch.zeros(num_envs, device=device)
         self._excess_yaw = torch.zeros(num_envs, device=device)
@@ -148,20 +156,31 @@ class GaitMeter:
         """
         self._steps += 1
         self._walking = self._walking & ~ended
-        yaw = state.roll_pitch_yaw[:, 2]
+        command, yaw = self._schedule.command, state.roll_pitch_yaw[:, 2]
+        turned = torch.remainder(yaw - self._yaw + math.pi, 2.0 * math.pi) - math.pi
         if self._steps > 1:
-            turned = torch.remainder(yaw - self._yaw + math.pi, 2.0 * math.pi) - math.pi
-            excess = turned - self._command[:, 2] * self._control_dt
+            excess = turned - command[:, 2] * self._control_dt
             self._excess_yaw = torch.where(self._walking, self._excess_yaw + excess, self._excess_yaw)
         self._last_place = torch.where(self._walking.unsqueeze(-1), state.base_position[:, :2], self._last_place)
         if self._steps == self._warmup_steps:
             self._first_place = self._last_place
         footfalls = self._tracker.step(contact, state.foot_position[..., 2])
         if self._steps > self._warmup_steps:
-            values = torch.stack(self._quantities(state, contact, action, yaw, footfalls), dim=1)
+            quantities = self._quantities(state, contact, action, yaw, footfalls)
+            self._add_errors(quantities, turned)
+            values = torch.stack(quantities, dim=1)
             self._sums = torch.where(self._walking.unsqueeze(-1), self._sums + values, self._sums)
         self._yaw = yaw
         self._action = action
+
+    def _add_errors(self, quantities: _Sums, turned: Tensor) -> None:
+        """Add how far the velocities are from the command to the sums of the leg that each robot is in."""
+        schedule, one = self._schedule, quantities.steps
+        measured = torch.stack((quantities.velocity_x, quantities.velocity_y, turned / self._control_dt), dim=1)
+        values = torch.cat((measured - schedule.command, one.unsqueeze(1)), dim=1).double()
+        settled = (schedule.leg == 0) | (self._steps > schedule.begin + self._settling_steps)
+        values = torch.where((self._walking & settled).unsqueeze(1), values, 0.0)
+        self._errors.scatter_add_(1, schedule.leg.view(-1, 1, 1).expand(-1, 1, 4), values.unsqueeze(1))
 
     def _quantities(self, state: State, contact: Tensor, action: Tensor, yaw: Tensor, footfalls: Footfalls) -> _Sums:
         velocity = rotate(state.base_quaternion, state.base_linear_velocity)
@@ -187,27 +206,35 @@ class GaitMeter:
             power=(state.joint_torque * state.joint_velocity).abs().sum(dim=-1),
         )
 
-    def summary(self, robots: slice) -> GaitSummary:
-        """What was seen so far of some robots, all of which have the same command."""
+    def summaries(self) -> list[GaitSummary]:
+        """What was seen so far in each trial."""
+        robots = self._schedule.robots
+        return [
+            self._summary(trial, slice(index * robots, (index + 1) * robots))
+            for index, trial in enumerate(self._schedule.trials)
+        ]
+
+    def _summary(self, trial: Trial, robots: slice) -> GaitSummary:
         each = _Sums(*self._sums[robots].unbind(dim=1))
         total = _Sums(*(value.sum() for value in each))
         distance = (self._last_place - self._first_place)[robots].norm(dim=-1).sum()
         asymmetry = (each.grounded_right - each.grounded_left).abs().sum() / total.steps
-        # Rounded, because 0.3 is another number in single precision.
-        forward, left, yaw_rate = (round(part, 6) for part in self._command[robots][0].tolist())
+        legs = self._errors[robots, : len(trial.commands)].sum(dim=0)
+        error_x, error_y, yaw_rate_error = (legs[:, :3] / legs[:, 3:]).abs().amax(dim=0).tolist()
         x, y = (total.velocity_x / total.steps).item(), (total.velocity_y / total.steps).item()
         walking = self._walking[robots]
-        standing = bool(is_standing(self._command[robots], self._gait)[0])
         transport = self._weight * math.hypot(x, y) * total.steps
         return GaitSummary(
-            command=(forward, left, yaw_rate),
-            standing=standing,
+            trial=trial,
+            seconds=self._steps * self._control_dt,
+            standing=max(abs(part) for command in trial.commands for part in command) < self._standing_command,
             robots=len(walking),
             survival=walking.double().mean().item(),
             velocity_x=x,
             velocity_y=y,
-            velocity_error_x=abs(x - forward),
-            velocity_error_y=abs(y - left),
+            velocity_error_x=error_x,
+            velocity_error_y=error_y,
+            yaw_rate_error=yaw_rate_error,
             drift_speed=(distance / (total.steps * self._control_dt)).item(),
             yaw_drift=self._excess_yaw[robots].abs().mean().item(),
             alternation=(total.alternating / total.compared).item(),
@@ -220,5 +247,5 @@ class GaitMeter:
             torque_rms=(total.squared_torque / total.steps).sqrt().item(),
             joint_limit_hits=(total.limit_hits / total.steps).item(),
             action_rate=(total.action_change / total.steps).item(),
-            cost_of_transport=math.nan if standing else (total.power / transport).item(),
+            cost_of_transport=math.nan if trial.on_the_spot else (total.power / transport).item(),
         )

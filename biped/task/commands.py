@@ -28,6 +28,11 @@ class CommandConfig:
     """s until a robot gets a new command; a new episode brings one too."""
     standing_probability: Annotated[float, Range(0.0, 1.0)] = 0.0
     """Probability that a new command is to stand still."""
+    course_gain: Annotated[float, Range(0.0, 100.0)] = 0.0
+    """rad/s per rad; how fast a robot is told to turn back to its course, which is where the commanded yaw rate alone
+    would have taken it. 0 lets robots drift."""
+    course_rate: Annotated[float, Range(1e-3, 100.0)] = 0.3
+    """rad/s, largest yaw rate added for that."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -12,6 +12,8 @@ from app.build import Parts, physics_of
 from app.examiner import ROBOTS, Examiner, build_examiner
 from app.experiment import Experiment, from_plain, to_plain
 from app.training import main as train
+from biped.examination.trials import trials_of
+from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig, fine
 from configs.presets import SMOKE
 from ppo.evaluation import Verdict
@@ -154,4 +156,4 @@ def test_examinations_happen_where_the_robots_train_unless_told_otherwise() -> N
     assert dataclasses.replace(SMOKE, eval_simulator="both").eval_simulators == ("genesis", "mujoco")
     examine(IN_MUJOCO, parts())
     assert type(FakeSimulation.made) is FakeMujocoSimulation
-    assert FakeSimulation.made.num_envs == 8 * ROBOTS
+    assert FakeSimulation.made.num_envs == len(trials_of(BIPED)) * ROBOTS

@@ -120,7 +120,7 @@ def test_the_walk_finds_numbers_of_every_kind() -> None:
     assert found["policy.pi"] == (int, 2)
     assert found["env.randomization.friction"] == (float, 2)
     assert found["env.rewards.alive"] == (float, 1)
-    played = {"command", "episodes", "seconds", "num_envs", "port", "seed", "simulation.substeps"}
+    played = {"command", "heading", "episodes", "seconds", "num_envs", "port", "seed", "simulation.substeps"}
     assert {number.name for number in PLAY} == played
 
 

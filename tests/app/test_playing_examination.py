@@ -24,19 +24,19 @@ from tests.app.fake_engines import (
 def test_an_examination_prints_a_table_and_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
     save_model(Path("model.zip"), experiment=SMOKE)
     arguments = ("model.zip", "--evaluate", "--num-envs", "2", "--seconds", "2.2", "--json", "result.json")
-    assert targets(*arguments).shape == (110, 16, 9)
+    assert targets(*arguments).shape == (110, 22, 9)
     output = capsys.readouterr().out
-    assert "2 robots per command for 2.2 s" in output
+    assert "2 robots per trial for 2.2 s" in output
     assert "left-right alternation" in output
     assert "\nstand: drift 0." in output
-    assert output.splitlines()[-1] == "FAIL: 0 of 8 commands meet the criteria"
+    assert output.splitlines()[-1] == "FAIL: 0 of 11 trials meet the criteria"
     document = json.loads(Path("result.json").read_text())
     assert (document["checkpoint"], document["num_timesteps"]) == ("model.zip", 1234)
-    assert [one["robots"] for one in document["commands"]] == [2] * 8
+    assert [one["robots"] for one in document["trials"]] == [2] * 11
     assert document["simulator"] == "genesis"
-    assert {one["simulator"] for one in document["commands"]} == {"genesis"}
+    assert {one["simulator"] for one in document["trials"]} == {"genesis"}
     assert "side by side" not in output
-    assert targets(*arguments).shape == (110, 16, 9)
+    assert targets(*arguments).shape == (110, 22, 9)
     assert json.loads(Path("result.json").read_text()) == document
 
 
@@ -58,7 +58,7 @@ def test_disturbed_robots_are_pushed_and_differ_and_are_asked_for_less(
     assert float(robots.added_mass.min()) < 0.0 < float(robots.added_mass.max())
     assert float(robots.motor_strength.min()) < 0.8 < float(plain.motor_strength.min())
     output = capsys.readouterr().out
-    assert "2 disturbed robots per command" in output
+    assert "2 disturbed robots per trial" in output
     assert "alternation 0" not in output
     document = json.loads(Path("disturbed.json").read_text())
     assert document["disturbed"] is True
@@ -68,8 +68,8 @@ def test_disturbed_robots_are_pushed_and_differ_and_are_asked_for_less(
 def test_one_command_can_be_examined() -> None:
     arguments = ("--agent", "zero", "--evaluate", "--seconds", "2.1", "--command", "0.4", "0", "0")
     assert targets(*arguments, "--json", "a.json").shape == (105, 64, 9)
-    (one,) = json.loads(Path("a.json").read_text())["commands"]
-    assert one["command"] == [0.4, 0.0, 0.0]
+    (one,) = json.loads(Path("a.json").read_text())["trials"]
+    assert one["commands"] == [[0.4, 0.0, 0.0]]
 
 
 def test_mujoco_takes_the_place_of_genesis(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,21 +106,21 @@ def test_an_examination_in_both_simulators_shows_the_same_robots_side_by_side(
     assert torch.equal(genesis.friction, mujoco.friction)
     assert torch.equal(genesis.motor_strength, mujoco.motor_strength)
     output = capsys.readouterr().out
-    assert "2 robots per command for 2.2 s in genesis" in output
-    assert "2 robots per command for 2.2 s in mujoco" in output
+    assert "2 robots per trial for 2.2 s in genesis" in output
+    assert "2 robots per trial for 2.2 s in mujoco" in output
     compared = output.split("side by side")[1].splitlines()
     assert [line.split()[1] for line in compared if line.startswith("stand")] == ["genesis"]
-    assert sum(line.strip().startswith("mujoco ") for line in compared) == 8
+    assert sum(line.strip().startswith("mujoco ") for line in compared) == 11
 
     document = json.loads(Path("both.json").read_text())
     assert document["simulator"] == "both"
-    assert [one["simulator"] for one in document["commands"]] == ["genesis"] * 8 + ["mujoco"] * 8
-    walked, hung = document["commands"][1], document["commands"][9]
-    assert walked["command"] == hung["command"]
+    assert [one["simulator"] for one in document["trials"]] == ["genesis"] * 11 + ["mujoco"] * 11
+    walked, hung = document["trials"][1], document["trials"][12]
+    assert walked["commands"] == hung["commands"]
     assert hung["duty_right"] == 0.0
     assert walked["duty_right"] > 0.0
     assert main([*arguments[:-1], "mujoco", "--json", "one.json"]) == 0
-    assert json.loads(Path("one.json").read_text())["commands"] == document["commands"][8:]
+    assert json.loads(Path("one.json").read_text())["trials"] == document["trials"][11:]
 
 
 def test_missing_mujoco_is_noticed_before_genesis_starts(capsys: pytest.CaptureFixture[str]) -> None:

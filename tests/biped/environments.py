@@ -29,7 +29,9 @@ PLAIN = EnvConfig(
 
 EVERYTHING = EnvConfig(
     mirror_left_stance=True,
-    commands=CommandConfig(resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0)),
+    commands=CommandConfig(
+        resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0), course_gain=2.0, course_rate=1.0
+    ),
     observations=ObservationConfig(clock=True, torso=True),
     gait=GaitConfig(random_phase=True),
     rewards=EVERY_TERM,

@@ -259,6 +259,28 @@ def test_the_clocked_recipe_can_be_expressed() -> None:
     torch.testing.assert_close(step.reward, torch.full((4,), 3.3 * 0.02), rtol=1e-4, atol=0)
 
 
+def test_robots_see_and_are_paid_for_what_keeps_them_on_course() -> None:
+    commands = CommandConfig(course_gain=2.0, course_rate=0.4)
+    rewards = RewardConfig(**{**dict.fromkeys(entries(RewardConfig, Term), 0.0), "track_wz": 1.0})
+    env, simulator = make_env(dataclasses.replace(PLAIN, commands=commands, rewards=rewards))
+    env.set_command(torch.tensor([0.5, 0.0, 0.0]))
+    simulator.overrides["roll_pitch_yaw"] = torch.tensor([[0.0, 0.0, yaw] for yaw in (0.0, 0.1, -0.1, 1.0)])
+    step = env.step(torch.zeros(4, 9))
+    wanted = torch.tensor([0.0, -0.2, 0.2, -0.4])
+    torch.testing.assert_close(step.observation[:, 10] / 0.25, wanted)
+    simulator.overrides["base_angular_velocity"] = torch.stack((wanted * 0, wanted * 0, wanted), dim=1)
+    torch.testing.assert_close(env.step(torch.zeros(4, 9)).reward, torch.full((4,), 0.02))
+    env.set_command(torch.tensor([0.5, 0.0, 0.0]), heading=torch.tensor(0.1))
+    step = env.step(torch.zeros(4, 9))
+    torch.testing.assert_close(step.observation[:, 10] / 0.25, torch.tensor([0.2, 0.0, 0.4, -0.4]))
+
+
+def test_a_heading_is_refused_where_nobody_is_kept_on_course() -> None:
+    env, _ = make_env()
+    with pytest.raises(ValueError, match="course-gain"):
+        env.set_command(torch.zeros(3), heading=torch.tensor(1.0))
+
+
 def test_a_reset_of_some_robots_leaves_the_others_exactly_as_they_were() -> None:
     """Whatever they are in the middle of: new commands, an episode that has just begun, a push, a mirror image."""
     mask = torch.tensor([True, False, True, False])
@@ -280,7 +302,7 @@ def test_a_reset_of_some_robots_leaves_the_others_exactly_as_they_were() -> None
                 for key in first:
                     check(f"{name}.{key}", first[key], second[key])
             elif isinstance(first, Tensor) and first.shape[:1] == (4,):
-                assert torch.equal(first[~mask], second[~mask]), name
+                torch.testing.assert_close(first[~mask], second[~mask], rtol=0, atol=0, equal_nan=True, msg=name)
 
         check("state", before, after)
         assert after["began"].tolist() == (before["began"] | mask).tolist()

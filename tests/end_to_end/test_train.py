@@ -185,11 +185,11 @@ def test_two_processes(tmp_path: Path) -> None:
     smoke = ("--preset", "smoke", "--simulator", "mujoco", "--processes", "2")
     result = run_program("train.py", *smoke, *every_iteration, "-e", "walk", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    steps = re.findall(r"evaluation at ([\d,]+) steps: \d of 8 commands pass", result.stdout)
+    steps = re.findall(r"evaluation at ([\d,]+) steps: \d of 11 trials pass", result.stdout)
     assert steps == ["384", "768", "1,152"]
     events = EventAccumulator(str(run_folder(tmp_path) / "RecurrentPPO_1"))
     events.Reload()
-    assert {"eval/commands_passed", "eval/score", "eval/survival"} <= set(events.Tags()["scalars"])
+    assert {"eval/trials_passed", "eval/points", "eval/survival"} <= set(events.Tags()["scalars"])
     assert read_zip(run_folder(tmp_path) / "model_best.zip").num_timesteps in (384, 768, 1152)
     assert read_zip(run_folder(tmp_path) / "model_final.zip").num_timesteps == 3 * STEPS_PER_ITERATION
 

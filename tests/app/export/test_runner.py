@@ -14,6 +14,7 @@ from app.export.runner import Runner
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.examination import examination_config, examine
+from biped.examination.trials import constant
 from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model, contact_sensor
 from tests.app.export.exports import RecordingSimulator, make_agent, make_env, physics, quiet, readings_of, shipped
@@ -129,12 +130,13 @@ def test_its_walk_measures_as_the_original(walk: Path) -> None:
     pytest.importorskip("mjbatch")
     config = examination_config(quiet(shipped()[1].env), 4.0)
     original = make_env(config, num_envs=4)
-    commands = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0))
-    expected = examine(make_agent(original), original, commands, seconds=4.0, warmup_s=1.0)
+    trials = constant((0.0, 0.0, 0.0), (0.5, 0.0, 0.0))
+    expected = examine(make_agent(original), original, trials, seconds=4.0, warmup_s=1.0)
     # In an environment without a mirror, nobody can mirror but the graph.
     exported = make_env(dataclasses.replace(config, mirror_left_stance=False), num_envs=4)
-    measured = examine(Runners(walk, exported), exported, commands, seconds=4.0, warmup_s=1.0)
+    measured = examine(Runners(walk, exported), exported, trials, seconds=4.0, warmup_s=1.0)
     for ours, theirs in zip(measured, expected, strict=True):
         assert WalkingCriteria().shortfalls(ours) == ()
-        pairs = zip(dataclasses.astuple(ours), dataclasses.astuple(theirs), strict=True)
+        assert ours.trial == theirs.trial
+        pairs = zip(dataclasses.astuple(ours)[1:], dataclasses.astuple(theirs)[1:], strict=True)
         assert all(measured == pytest.approx(wanted, abs=1e-4, nan_ok=True) for measured, wanted in pairs)

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from biped.examination.gait_meter import GaitMeter
+from biped.examination.gait_meter import SETTLING_TIME, GaitMeter
+from biped.examination.trials import SUDDEN_CHANGES, Schedule, Trial, constant
 from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.gait import GaitConfig
@@ -27,7 +28,8 @@ from tests.biped.simulators.fake_simulator import upright_state
 def test_a_perfect_walk() -> None:
     contact = strides(17, 17)
     summary = watch(contact, fields=moving(0.5) | lifting(contact, 0.08))
-    assert summary.command == (0.5, 0.0, 0.0)
+    assert summary.trial == Trial(((0.5, 0.0, 0.0),))
+    assert summary.seconds == pytest.approx(STEPS * DT)
     assert not summary.standing
     assert (summary.robots, summary.survival) == (1, 1.0)
     assert summary.velocity_x == pytest.approx(0.5)
@@ -98,61 +100,14 @@ def test_clearance_is_the_mean_over_swings_of_the_highest_point() -> None:
     assert watch(contact, fields={"foot_position": place}).foot_clearance == pytest.approx(0.07)
 
 
-def test_tapping_with_one_foot_does_not_alternate() -> None:
-    contact = strides(15, 15)
-    contact[..., 1] = True
-    summary = watch(contact)
-    assert summary.alternation == 0.0
-    assert summary.steps_per_second == pytest.approx(1 / 0.6)
-
-
-def test_hopping_on_both_feet_does_not_alternate() -> None:
-    contact = strides(15, 15)
-    contact[..., 1] = contact[..., 0]
-    summary = watch(contact)
-    assert summary.alternation == 0.0
-    assert summary.steps_per_second == pytest.approx(2 / 0.6)
-
-
-def test_one_step_out_of_turn() -> None:
-    contact = strides(15, 15)
-    # The left foot stays down for one swing: of nine touchdowns the first has none before it, one is of the same foot.
-    contact[WARMUP + 3 * PERIOD : WARMUP + 3 * PERIOD + 15, 0, 1] = True
-    summary = watch(contact)
-    assert summary.steps_per_second == pytest.approx(9 / (COUNTED * DT))
-    assert summary.alternation == pytest.approx(7 / 8)
-
-
-def test_chatter_is_no_touchdown() -> None:
-    contact = everyone(True)
-    contact[WARMUP + 10 :: 10, 0, 0] = False
-    contact[WARMUP + 15 :: 10, 0, 1] = False
-    summary = watch(contact)
-    assert summary.steps_per_second == 0.0
-    assert (summary.duty_right, summary.duty_left) == (1.0, 1.0)
-
-
-def test_a_swing_with_chatter_is_one_swing() -> None:
-    contact = strides(15, 15)
-    flicker = contact.clone()
-    flicker[20::PERIOD, 0, 0] = True
-    flicker[5::PERIOD, 0, 1] = True
-    assert watch(flicker, fields=moving(0.5)) == watch(contact, fields=moving(0.5))
-
-
-def test_a_lift_of_two_control_steps_is_a_swing() -> None:
-    contact = everyone(True)
-    contact[WARMUP + 10 : WARMUP + 12, 0, 0] = False
-    assert watch(contact).steps_per_second == pytest.approx(1 / (COUNTED * DT))
-
-
 def test_the_landing_at_the_start_is_no_step() -> None:
     contact = everyone(True)
     contact[:3] = False
-    meter = GaitMeter(BIPED, torch.zeros(1, 3), DT, GaitConfig(), mass=1.0, warmup_s=0.0)
+    schedule = Schedule([Trial(((0.0, 0.0, 0.0),))], 1, 20, torch.device("cpu"))
+    meter = GaitMeter(BIPED, schedule, DT, GaitConfig(), warmup_s=0.0)
     for t in range(20):
         meter.step(upright_state(1), contact[t], torch.zeros(1, 9), torch.tensor([False]))
-    assert meter.summary(slice(0, 1)).steps_per_second == 0.0
+    assert meter.summaries()[0].steps_per_second == 0.0
 
 
 def test_a_robot_contributes_until_it_falls() -> None:
@@ -249,7 +204,43 @@ def test_commanded_turning_is_no_drift() -> None:
     yaw = 0.5 * DT * torch.arange(STEPS).unsqueeze(1)
     summary = watch(everyone(True), command=(0.0, 0.0, 0.5), fields=turned(yaw))
     assert summary.yaw_drift == pytest.approx(0.0, abs=1e-4)
+    assert summary.yaw_rate_error == pytest.approx(0.0, abs=1e-4)
     assert not summary.standing
+    assert CRITERIA.shortfalls(summary) == ()
+
+
+def test_a_robot_that_turns_less_than_it_is_told_is_off_by_the_rest() -> None:
+    yaw = 0.3 * DT * torch.arange(STEPS).unsqueeze(1)
+    summary = watch(everyone(True), command=(0.0, 0.0, 0.5), fields=turned(yaw))
+    assert summary.yaw_rate_error == pytest.approx(0.2, abs=1e-4)
+    assert CRITERIA.shortfalls(summary) == ("yaw rate error 0.200 is above 0.1",)
+
+
+@pytest.mark.parametrize(("rate", "passes"), [(0.0099, True), (0.0101, False)])
+def test_the_course_is_judged_by_the_turn_in_ten_seconds(rate: float, passes: bool) -> None:
+    contact = strides(17, 17)
+    walk = moving(0.5) | lifting(contact, 0.08) | turned(rate * DT * torch.arange(STEPS + 1)[1:].unsqueeze(1))
+    # Turning, the robot goes ahead as it faces.
+    walk["base_quaternion"] = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(STEPS, 1, 4)
+    summary = watch(contact, fields=walk, course=True)
+    assert CRITERIA.passes(watch(contact, fields=walk))
+    assert (("turn off course" in str(CRITERIA.shortfalls(summary))), CRITERIA.passes(summary)) == (not passes, passes)
+
+
+def test_errors_are_those_of_the_command_that_is_followed_worst_once_it_has_settled() -> None:
+    steps = round(4 * SETTLING_TIME / DT)
+    velocity = torch.zeros(steps, 1, 3)
+    velocity[: steps // 2, :, 0] = 0.5
+    velocity[steps // 2 :, :, 0] = -0.24
+    # What comes right after the change does not count.
+    velocity[steps // 2 : steps // 2 + round(SETTLING_TIME / DT), :, 0] = 0.5
+    fields = {"base_linear_velocity": velocity}
+    summary = watch(everyone(True, steps=steps), then=((-0.3, 0.0, 0.0),), fields=fields)
+    assert summary.velocity_error_x == pytest.approx(0.06)
+    assert CRITERIA.shortfalls(summary) == ()
+    velocity[:, :, 1] = 0.11
+    late = watch(everyone(True, steps=steps), then=((-0.3, 0.0, 0.0),), fields=fields)
+    assert CRITERIA.shortfalls(late) == ("sideways velocity error 0.110 is above 0.1",)
 
 
 def test_torque_is_the_root_mean_square() -> None:
@@ -286,14 +277,16 @@ def test_cost_of_transport_counts_braking() -> None:
 
 
 def test_each_command_is_summed_up_for_its_own_robots() -> None:
-    command = torch.tensor([[0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.2, 0.0], [0.0, 0.2, 0.0]])
-    meter = GaitMeter(BIPED, command, DT, GaitConfig(), mass=1.0, warmup_s=DT)
+    trials = constant((0.5, 0.0, 0.0), (0.0, 0.2, 0.0))
+    schedule = Schedule(trials, 4, 11, torch.device("cpu"))
+    meter = GaitMeter(BIPED, schedule, DT, GaitConfig(), warmup_s=DT)
     velocity = torch.tensor([[0.5, 0, 0], [0.7, 0, 0], [0, 0.1, 0], [0, 0.2, 0]])
     for t in range(11):
+        schedule.advance(t)
         state = upright_state(4)._replace(base_linear_velocity=velocity)
         meter.step(state, everyone(True, num_envs=4)[0], torch.zeros(4, 9), torch.tensor([False, False, t == 5, False]))
-    first, second = meter.summary(slice(0, 2)), meter.summary(slice(2, 4))
-    assert (first.command, second.command) == ((0.5, 0.0, 0.0), (0.0, 0.2, 0.0))
+    first, second = meter.summaries()
+    assert (first.trial, second.trial) == trials
     assert (first.survival, second.survival) == (1.0, 0.5)
     assert first.velocity_x == pytest.approx(0.6)
     assert second.velocity_y == pytest.approx((4 * 0.1 + 10 * 0.2) / 14)
@@ -302,11 +295,11 @@ def test_each_command_is_summed_up_for_its_own_robots() -> None:
 def test_a_control_step_waits_for_nothing() -> None:
     # Tensors on the meta device have no values, so whatever needs one on the host raises.
     meta = torch.device("meta")
-    command, contact = torch.zeros(3, 3, device=meta), torch.ones(3, 2, dtype=torch.bool, device=meta)
+    contact = torch.ones(3, 2, dtype=torch.bool, device=meta)
     ended = torch.zeros(3, dtype=torch.bool, device=meta)
-    meter = GaitMeter(BIPED, command, DT, GaitConfig(), mass=1.0, warmup_s=2 * DT)
+    meter = GaitMeter(BIPED, Schedule([SUDDEN_CHANGES], 3, 100, meta), DT, GaitConfig(), warmup_s=2 * DT)
     state = State(*(value.to(meta) for value in upright_state(3)))
     for _ in range(4):
         meter.step(state, contact, torch.zeros(3, 9, device=meta), ended)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        meter.summary(slice(0, 3))
+        meter.summaries()

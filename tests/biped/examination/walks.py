@@ -1,5 +1,6 @@
 """Walks that are made up: contacts, heights and velocities, and what the gait meter says of them."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from biped.examination.criteria import WalkingCriteria
 from biped.examination.gait_meter import GaitMeter, GaitSummary
+from biped.examination.trials import Command, Schedule, Trial
 from biped.robots.library import BIPED
 from biped.task.gait import GaitConfig
 from tests.biped.simulators.fake_simulator import upright_state
@@ -33,24 +35,29 @@ CRITERIA = WalkingCriteria()
 def watch(
     contact: Tensor,
     *,
-    command: tuple[float, float, float] = (0.5, 0.0, 0.0),
+    command: Command = (0.5, 0.0, 0.0),
+    then: tuple[Command, ...] = (),
+    course: bool = False,
     action: Tensor | None = None,
     ended: Tensor | None = None,
     mass: float = 2.0,
     fields: Mapping[str, Tensor] | None = None,
 ) -> GaitSummary:
-    """Summary of `N` robots with one command, from their contacts `[T, N, 2]` and fields of their states `[T, N, ...]`.
+    """Summary of `N` robots from their contacts `[T, N, 2]` and fields of their states `[T, N, ...]`.
 
     Fields that are not given are those of a robot that stands still.
     """
     steps, num_envs, _ = contact.shape
-    meter = GaitMeter(BIPED, torch.tensor([command] * num_envs), DT, GaitConfig(), mass=mass, warmup_s=WARMUP * DT)
+    schedule = Schedule([Trial((command, *then), course)], num_envs, steps, torch.device("cpu"))
+    robot = dataclasses.replace(BIPED, mass=mass)
+    meter = GaitMeter(robot, schedule, DT, GaitConfig(), warmup_s=WARMUP * DT)
     action = torch.zeros(steps, num_envs, 9) if action is None else action
     ended = torch.zeros(steps, num_envs, dtype=torch.bool) if ended is None else ended
     for t in range(steps):
+        schedule.advance(t)
         state = upright_state(num_envs)._replace(**{name: value[t] for name, value in (fields or {}).items()})
         meter.step(state, contact[t], action[t], ended[t])
-    return meter.summary(slice(0, num_envs))
+    return meter.summaries()[0]
 
 
 def strides(right_stance: int, left_stance: int, *, steps: int = STEPS) -> Tensor:
