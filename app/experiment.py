@@ -71,10 +71,11 @@ class Experiment:
     """Seed of weights, robots, exploration and minibatches."""
     precision: PrecisionName = "auto"
     """Arithmetic of the network: fp32, tf32, bf16; auto is tf32 on CUDA and fp32 on a CPU."""
-    save_freq: Annotated[int, STEPS] = 500_000
-    """Control steps between two checkpoints."""
-    keep_checkpoints: Annotated[int | None, Range(1, 10**9)] = None
-    """Number of periodic checkpoints to keep; all of them if not given."""
+    save_freq: Annotated[int | None, STEPS] = None
+    """Control steps between two checkpoints; one every two minutes if not given."""
+    keep_checkpoints: Annotated[int | None, Range(1, 10**9)] = 20
+    """Number of periodic checkpoints to keep, the newest ones; None keeps all. The last two are whole, the others lack
+    optimiser and robots."""
     eval_freq: Annotated[int | None, STEPS] = None
     """Control steps between two examinations as in `play.py --evaluate`, keeping the best model; none if not given."""
     eval_simulator: EngineName | Literal["both"] | None = None

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from app.experiment import Experiment, stored_name
 from app.next_command import command
 from ppo.checkpoint.atomic import atomic_write
+from ppo.checkpoint.folder import WHOLE
 from ppo.checkpoint.run_folder import newest_run_folder
+from ppo.learner import Learner
 from ppo.report.logging import WandbConfig
 from ppo.report.provenance import describe_run
 
@@ -29,6 +32,39 @@ def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:
     if not experiment.wandb:
         return None
     return WandbConfig(experiment.wandb_project, experiment.wandb_entity, experiment.wandb_run_name or folder.name)
+
+
+def announce_checkpoints(experiment: Experiment, learner: Learner) -> str:
+    """In one line, how large the run's checkpoints will be, how often they come, and what they take at most."""
+    environments = tensor_bytes([learner.env.state_dict(), *learner.policy.initial_state(learner.env.num_envs)])
+    light = tensor_bytes(learner.policy.state_dict())
+    # Adam remembers two numbers per weight.
+    best = 3 * light
+    whole = best + learner.processes.count * environments
+    every, kept = "2 minutes", experiment.keep_checkpoints
+    if experiment.save_freq is not None:
+        every = f"{experiment.save_freq:,} steps"
+        periodic = experiment.total_timesteps // experiment.save_freq
+        kept = periodic if kept is None else min(kept, periodic)
+    line = f"saving {_size(whole)} every {every}"
+    if kept is None:
+        return f"{line} and keeping all, those before the last {WHOLE} as {_size(light)} each"
+    most = min(kept, WHOLE) * whole + max(0, kept - WHOLE) * light + whole
+    return f"{line}, {_size(most + (best if experiment.eval_freq is not None else 0))} in all at most"
+
+
+def tensor_bytes(tree: object) -> int:
+    """Of all tensors in a tree of dicts and sequences."""
+    if isinstance(tree, Tensor):
+        return tree.nbytes
+    if isinstance(tree, Mapping):
+        return sum(map(tensor_bytes, tree.values()))
+    return sum(map(tensor_bytes, tree)) if isinstance(tree, (list, tuple)) else 0
+
+
+def _size(count: int) -> str:
+    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB")
+    return f"{count / unit:.1f} {name}" if count < 100 * unit else f"{count / unit:.0f} {name}"
 
 
 def name_to_find(experiment: Experiment, folder: Path) -> str:

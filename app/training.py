@@ -20,7 +20,7 @@ from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
 from app.load import check_fits
 from app.process_group import check_division, join_processes, resolve_processes
-from app.run_files import next_command, wandb_config, write_configuration
+from app.run_files import announce_checkpoints, next_command, wandb_config, write_configuration
 from app.train_flags import read_command_line
 from biped.env import BipedEnv
 from biped.env_config import check_robot
@@ -199,6 +199,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
             if model is not None:
                 for line in go_on(trainer.learner, experiment, model):
                     console.message(line)
+            console.message(announce_checkpoints(experiment, trainer.learner))
             number = trainer.train()
         except CheckpointError as error:
             fail(str(error))

@@ -77,6 +77,7 @@ CPU = replace(
     preset="cpu",
     num_envs=256,
     total_timesteps=1_200_000,
+    save_freq=500_000,
     eval_freq=300_000,
     processes="auto",
     ppo=PPOConfig(
@@ -134,6 +135,7 @@ GPU = replace(
     preset="gpu",
     num_envs=4096,
     total_timesteps=50_000_000,
+    save_freq=None,
     eval_freq=5_000_000,
     processes=1,
     ppo=replace(CPU.ppo, learning_rate=1e-3, lr=QUICK_LEARNING_RATE),

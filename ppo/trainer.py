@@ -23,10 +23,12 @@ class Budget:
 
     total_timesteps: int
     """Control steps over all environments at which training ends."""
-    save_freq: int
-    """Control steps between two checkpoints."""
+    save_freq: int | None
+    """Control steps between two checkpoints; None: every `save_seconds`."""
     eval_freq: int | None = None
     """Control steps between two evaluations; None for none."""
+    save_seconds: float = 120.0
+    """s between two checkpoints where no `save_freq` is given."""
 
 
 class Trainer:
@@ -94,7 +96,7 @@ class Trainer:
     def _train(self) -> None:
         learner, budget = self.learner, self.budget
         started, first = time.perf_counter(), learner.num_timesteps
-        next_save = next_multiple(first, budget.save_freq)
+        next_save, saved_at = next_multiple(first, budget.save_freq), started
         next_evaluation = next_multiple(first, budget.eval_freq)
         self.console.start(first)
         while learner.num_timesteps < budget.total_timesteps and not self.signal.agreed():
@@ -114,9 +116,13 @@ class Trainer:
             self._report(metrics, elapsed)
             if better:
                 self._write("model_best", [])
-            if learner.num_timesteps >= next_save:
+            due = learner.num_timesteps >= next_save
+            if budget.save_freq is None:
+                # The processes save together, whatever their clocks say.
+                due = learner.processes.any(time.perf_counter() - saved_at >= budget.save_seconds)
+            if due:
                 self.save(f"{self.checkpoints.prefix}_{learner.num_timesteps}_steps")
-                next_save = next_multiple(learner.num_timesteps, budget.save_freq)
+                next_save, saved_at = next_multiple(learner.num_timesteps, budget.save_freq), time.perf_counter()
 
     def _evaluate(self, metrics: dict[str, float]) -> bool:
         """Add an evaluation to the metrics; returns whether it is the best so far."""

@@ -10,6 +10,8 @@ from ppo.checkpoint.atomic import remove_abandoned
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_num_timesteps, read_zip, write_zip
 
+WHOLE = 2
+"""Periodic checkpoints that stay whole, so that a damaged one costs little; older ones hold the policy alone."""
 STEPS_PATTERN = re.compile(r"_(\d+)_steps\.zip$")
 
 
@@ -19,7 +21,7 @@ class CheckpointFolder:
     Args:
         folder: the run folder; it must exist.
         prefix: of the names of periodic checkpoints, `<prefix>_<steps>_steps.zip`.
-        keep: number of periodic checkpoints to keep; None keeps all.
+        keep: number of periodic checkpoints to keep; None keeps all. All but the last `WHOLE` are lightened.
         warn: called with one line when a model could not be saved.
         saved: called with the path of each model that was saved.
         refuges: where the last model of a run goes if its folder cannot take it; the first that can.
@@ -87,22 +89,26 @@ class CheckpointFolder:
         write_zip(path, model)
         self.newest = path
         self.saved(path)
-        self._prune(model.num_timesteps)
+        # Those beyond are files that could not be read when this run continued from an earlier one. Counted in, they
+        # would push out what was just saved.
+        up_to_now = periodic_checkpoints(self.folder, self.prefix)
+        periodic = [periodic for steps, periodic in up_to_now if steps <= model.num_timesteps]
+        if path in periodic:
+            self._make_room(periodic)
 
-    def _prune(self, num_timesteps: int) -> None:
-        """Remove all but the last `keep` periodic checkpoints up to `num_timesteps`.
-
-        Those beyond are files that could not be read when this run continued from an earlier one. Counted in, they
-        would push out what was just saved.
-        """
-        if self.keep is None:
-            return
-        periodic = periodic_checkpoints(self.folder, self.prefix)
-        for path in [path for steps, path in periodic if steps <= num_timesteps][: -self.keep]:
+    def _make_room(self, periodic: Sequence[Path]) -> None:
+        """Remove all but the last `keep` periodic checkpoints, and lighten the newest one that need not be whole."""
+        kept = len(periodic) if self.keep is None else self.keep
+        for path in periodic[:-kept]:
             try:
                 path.unlink()
             except OSError as error:
                 self.warn(f"{path} could not be removed: {error.strerror}")
+        for path in periodic[-kept:][-WHOLE - 1 : -WHOLE]:
+            try:
+                write_zip(path, read_zip(path).lightened())
+            except (OSError, CheckpointError) as error:
+                self.warn(f"{path} stays as large as it is: {_reason(error)}")
 
 
 def _reason(error: Exception) -> object:

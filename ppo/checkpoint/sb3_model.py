@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -64,6 +64,12 @@ class Sb3Model:
     """JSON facts of our own; Stable-Baselines3 carries them along."""
     own_state: Mapping[str, Any] | None = None
     """Tensors and plain values of our own (`ppo.checkpoint.tensor_archive.Tree`); Stable-Baselines3 drops them."""
+
+    def lightened(self) -> "Sb3Model":
+        """The same without what only continuing exactly from here would need: Adam's moments and the environments."""
+        optimizer = None if self.optimizer is None else {**self.optimizer, "state": {}}
+        own_state = None if self.own_state is None else {**self.own_state, "processes": []}
+        return replace(self, optimizer=optimizer, own_state=own_state)
 
 
 def bounds_conflict(model: Sb3Model, low: Sequence[float], high: Sequence[float]) -> str | None:

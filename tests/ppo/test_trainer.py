@@ -48,6 +48,16 @@ def test_checkpoints_are_saved_every_so_many_steps_and_old_ones_go(tmp_path: Pat
     }
 
 
+@pytest.mark.parametrize(("seconds", "saved"), [(0.0, 4), (1e9, 0)])
+def test_without_a_number_of_steps_checkpoints_are_saved_by_the_clock(
+    seconds: float, saved: int, tmp_path: Path
+) -> None:
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 512)
+    trainer.budget = Budget(512, save_freq=None, save_seconds=seconds)
+    trainer.train()
+    assert len(list(tmp_path.glob("model_*_steps.zip"))) == saved
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_path: Path) -> None:
     def send(step: Step) -> Step:

@@ -1,13 +1,16 @@
 """What a run folder keeps and what it clears away."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from ppo.checkpoint.atomic import ABANDONED_SECONDS, remove_abandoned
 from ppo.checkpoint.folder import CheckpointFolder
+from ppo.checkpoint.sb3_zip import read_zip
 from tests.ppo.checkpoint.checkpoint_models import tiny_model
 
 
@@ -51,6 +54,37 @@ def test_a_new_checkpoint_is_not_taken_for_old_because_an_unreadable_one_has_mor
     folder.save("model_123000_steps", tiny_model())
     folder.save("model_123456_steps", tiny_model())
     assert names(tmp_path) == {"model_123456_steps.zip", "model_200000_steps.zip"}
+
+
+def test_only_the_last_two_stay_whole(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, "model", keep=4, warn=pytest.fail, saved=lambda path: None)
+    model = dataclasses.replace(tiny_model(), own_state={"processes": [{"seed": 1}], "best_score": 2.0})
+    for steps in range(1, 7):
+        folder.save(f"model_{steps}_steps", dataclasses.replace(model, num_timesteps=steps))
+        folder.save("model_best", dataclasses.replace(model, num_timesteps=steps))
+    files = {steps: read_zip(tmp_path / f"model_{steps}_steps.zip") for steps in (3, 4, 5, 6)}
+    assert names(tmp_path) == {"model_best.zip", *(f"model_{steps}_steps.zip" for steps in files)}
+    for steps, file in files.items():
+        assert file.num_timesteps == steps
+        assert all(torch.equal(value, file.parameters[name]) for name, value in model.parameters.items())
+        assert file.own_state is not None
+        assert file.optimizer is not None
+        assert file.own_state["best_score"] == 2.0
+        whole = steps > 4
+        assert bool(file.own_state["processes"]) is whole
+        assert bool(file.optimizer["state"]) is whole
+        assert file.optimizer["param_groups"] == (model.optimizer or {})["param_groups"]
+
+
+def test_a_checkpoint_that_cannot_be_lightened_stays(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    folder = CheckpointFolder(tmp_path, "model", warn=warnings.append, saved=lambda path: None)
+    (tmp_path / "model_1_steps.zip").write_bytes(b"damaged")
+    for steps in (2, 3):
+        folder.save(f"model_{steps}_steps", tiny_model())
+    assert len(warnings) == 1
+    assert "model_1_steps.zip stays as large as it is" in warnings[0]
+    assert (tmp_path / "model_1_steps.zip").read_bytes() == b"damaged"
 
 
 def test_without_a_number_to_keep_all_stay(tmp_path: Path) -> None:
