@@ -154,16 +154,12 @@ class BipedEnv:
         """
         masked = mask.unsqueeze(-1)
         began, command, joint_velocity = self._began, self.commands.value, self._joint_velocity
-        course = None if self.course is None else (self.course.heading, self.course.correction)
         observation, mirrored = self._observation, self.mirrored
         measurement = self._begin_episodes(mask, self.observer.measure(self.state))
         # A robot that has just begun an episode of its own is not in `mask`, and yet `state` is older than its episode.
         self._began = began | mask
         self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
         self.commands.value = torch.where(masked, self.commands.value, command)
-        if self.course is not None and course is not None:
-            self.course.heading = torch.where(mask, self.course.heading, course[0])
-            self.course.correction = torch.where(mask, self.course.correction, course[1])
         fresh = self._observe(measurement, self.observer.draw_noise(self.num_envs))
         self.mirrored = torch.where(mask, self.mirrored, mirrored)
         self._observation = torch.where(masked, fresh, observation)
@@ -199,6 +195,10 @@ class BipedEnv:
         measurement = self.observer.measure(state)
         final_observation = self._observe(measurement, noise)
         measurement = self._begin_episodes(terminated | truncated, measurement)
+        self.gait.follow(self.commands.value)
+        if self.course is not None:
+            standing = is_standing(self.commands.value, config.gait)
+            self.course.step(self.commands.value, standing, state.roll_pitch_yaw[:, 2], self._began)
         self._observation = self._observe(measurement, noise)
         return Step(self._observation, reward, terminated, truncated, final_observation, metrics)
 
@@ -266,7 +266,7 @@ class BipedEnv:
             previous_action=previous_action,
             previous_joint_velocity=self._joint_velocity,
             contact=gait.contact,
-            scheduled_contact=scheduled_contact(gait.phase, is_standing(command, gait.config), gait.config),
+            scheduled_contact=scheduled_contact(gait.phase, gait.stands(command), gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
             alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else unknown,
@@ -281,7 +281,7 @@ class BipedEnv:
 
     def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
         command, gait = self.command, self.gait
-        standing = is_standing(command, gait.config)
+        standing = gait.stands(command)
         knowledge = Knowledge(command, self.contact_sensor.reading, self._action, gait.phase, standing)
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
@@ -302,9 +302,7 @@ class BipedEnv:
         pose = self.initial_poses.draw()
         self.simulator.reset(mask, *pose)
         if self.course is not None:
-            command = self.commands.value
-            yaw = torch.where(mask, euler_angles(pose.base_quaternion)[:, 2], self.state.roll_pitch_yaw[:, 2])
-            self.course.step(command, is_standing(command, self.gait.config), yaw, mask)
+            self.course.reset(mask, euler_angles(pose.base_quaternion)[:, 2])
         self.randomization.redraw(mask)
         self.actuators.reset(mask)
         self.gait.reset(mask)

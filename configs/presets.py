@@ -37,7 +37,7 @@ QUICK_LEARNING_RATE = LearningRateConfig(
 CLOCKED_WALK = EnvConfig(
     commands=CommandConfig(linear_velocity_x=(-0.4, 0.8), linear_velocity_y=(-0.25, 0.25), standing_probability=0.1),
     observations=ObservationConfig(clock=True),
-    gait=GaitConfig(random_phase=True),
+    gait=GaitConfig(random_phase=True, stopping_time=0.6),
     rewards=RewardConfig(
         track_vx=4.0,
         vx_sigma=0.12,

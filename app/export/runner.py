@@ -45,6 +45,7 @@ class Runner:
         clock = self.contract["clock"]
         self._phase_step = np.float32(self.period / clock["period"])
         self._standing_command = np.float32(clock["standing_command"])
+        self._stopping_steps = round(clock["stopping_time"] / self.period)
         observation = self.contract["observation"]
         self._limit = np.float32(observation["limit"])
         self._parts = [
@@ -67,6 +68,7 @@ class Runner:
         self.phase = np.float32(self.contract["clock"]["start_phase"] if phase is None else phase)
         self.action: Array = np.zeros_like(self._default)
         """`[A]` what the policy returned last."""
+        self._steps_to_stop: int | None = None
         self._hidden: Array = np.zeros(self._state_shape, dtype=np.float32)
         self._cell: Array = np.zeros(self._state_shape, dtype=np.float32)
 
@@ -82,7 +84,7 @@ class Runner:
             ValueError: a reading is missing, has the wrong size or is not finite.
         """
         asked = np.asarray(command, dtype=np.float32)
-        standing = bool(np.max(np.abs(asked)) < self._standing_command)
+        standing = self._asks_to_stand(asked) and not self._left_to_stop(asked)
         angle = np.float32(2.0 * math.pi) * self.phase
         clock = np.zeros(2, dtype=np.float32) if standing else np.array([np.sin(angle), np.cos(angle)], np.float32)
         known: dict[str, ArrayLike] = {**readings, "command": asked, "previous_action": self.action, "clock": clock}
@@ -96,6 +98,15 @@ class Runner:
         observation: Array = np.clip(np.concatenate(values), -self._limit, self._limit)
         return observation
 
+    def _asks_to_stand(self, command: ArrayLike) -> bool:
+        return bool(np.max(np.abs(np.asarray(command, dtype=np.float32))) < self._standing_command)
+
+    def _left_to_stop(self, command: ArrayLike) -> int:
+        """Steps for which the clock goes on under this command; none at the start, where the robot stands."""
+        if self._steps_to_stop is None:
+            return 0
+        return max(0, self._steps_to_stop - 1) if self._asks_to_stand(command) else self._stopping_steps + 1
+
     def step(self, readings: Mapping[str, ArrayLike], command: ArrayLike) -> Array:
         """Joint targets `[A]` in rad for the next `period` seconds; arguments and errors as of `observe`.
 
@@ -107,5 +118,6 @@ class Runner:
         if not np.isfinite(actions).all():
             raise ValueError("the policy returned an action that is not finite; stop the robot and reset")
         self.action = actions[0]
+        self._steps_to_stop = self._left_to_stop(command)
         self.phase = np.remainder(self.phase + self._phase_step, np.float32(1.0))
         return self._default + self._scale * self.action

@@ -29,6 +29,11 @@ class Course(Buffers):
         """`[N]` rad/s, what is added to the commanded yaw rate."""
         self._target = torch.full((num_envs,), torch.nan, device=device)
 
+    def reset(self, mask: Tensor, yaw: Tensor) -> None:
+        """Begin anew for the robots in `mask` `[N]` bool, which face `yaw` `[N]` rad: they are on course."""
+        self.heading = torch.where(mask, yaw, self.heading)
+        self.correction = self.correction.masked_fill(mask, 0.0)
+
     def step(self, command: Tensor, standing: Tensor, yaw: Tensor, began: Tensor) -> None:
         """Move the course on by one control step.
 
@@ -36,16 +41,17 @@ class Course(Buffers):
             command: `[N, 3]` m/s, m/s, rad/s.
             standing: `[N]` bool, where it asks to stand: a robot that stands is on course, wherever it faces.
             yaw: `[N]` rad.
-            began: `[N]` bool, episodes that begin; their course is where they face.
+            began: `[N]` bool, whose episode has just begun: they are where `reset` put them.
         """
         given = ~self._target.isnan()
         heading = torch.where(given, self._target, self.heading + self._control_dt * command[:, 2])
-        heading = torch.where((began & ~given) | standing, yaw, heading)
+        heading = torch.where(standing, yaw, heading)
         error = torch.remainder(heading - yaw + math.pi, 2.0 * math.pi) - math.pi
         # A robot that cannot turn as told does not have to make up for all of it later.
         error = error.clamp(-self._largest_error, self._largest_error)
-        self.heading = torch.where(given, heading, yaw + error)
-        self.correction = self._gain * error
+        heading = torch.where(given, heading, yaw + error)
+        self.heading = torch.where(began, self.heading, heading)
+        self.correction = torch.where(began, self.correction, self._gain * error)
 
     def hold(self, heading: Tensor | None) -> None:
         """Face `heading`, `[]` or `[N]` rad in the world, from now on; None: keep the course that the command gives."""

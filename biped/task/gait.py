@@ -28,6 +28,8 @@ class GaitConfig:
     """Phase at which the left foot's stance begins, as a fraction of the period."""
     standing_command: Annotated[float, Range(0.0, 1000.0)] = 0.1
     """m/s and rad/s; where every part of the command is smaller, the clock stops and wants both feet on the ground."""
+    stopping_time: Annotated[float, Range(0.0, 1e6)] = 0.0
+    """s for which the clock goes on after a command to stand, so that a robot that walks can end in steps."""
     random_phase: bool = False
     """Start episodes at a random phase of the clock instead of 0."""
     minimum_swing: Annotated[float, Range(0.0, 1e6)] = 0.06
@@ -68,7 +70,7 @@ def clock_signal(phase: Tensor, standing: Tensor) -> Tensor:
 class Gait(Buffers):
     """Clock, contacts and air times of `N` robots."""
 
-    persistent: ClassVar[tuple[str, ...]] = ("phase", "contact", "air_time")
+    persistent: ClassVar[tuple[str, ...]] = ("phase", "contact", "air_time", "_steps_to_stop")
 
     def __init__(self, config: GaitConfig, num_envs: int, control_dt: float, generator: torch.Generator) -> None:
         """Start with the clock at 0 and both feet in the air."""
@@ -86,6 +88,20 @@ class Gait(Buffers):
         """`[N, 2]`; the foot came down in the last control step."""
         self.landed_air_time = torch.zeros_like(self.air_time)
         """`[N, 2]` s that a foot which came down in the last control step had been in the air; 0 for all others."""
+        self._stopping_steps = round(config.stopping_time / control_dt)
+        no_steps = torch.zeros(num_envs, dtype=torch.int32, device=device)
+        self._steps_to_stop = no_steps if self._stopping_steps else None
+
+    def follow(self, command: Tensor) -> None:
+        """Take note of the command `[N, 3]` that holds from the coming control step on."""
+        if self._steps_to_stop is not None:
+            left = (self._steps_to_stop - 1).clamp_(min=0)
+            self._steps_to_stop = torch.where(is_standing(command, self.config), left, self._stopping_steps + 1)
+
+    def stands(self, command: Tensor) -> Tensor:
+        """Where robots that follow `command` `[N, 3]` are to stand still, the clock having stopped. `[N]` bool."""
+        asked = is_standing(command, self.config)
+        return asked if self._steps_to_stop is None else asked & (self._steps_to_stop == 0)
 
     def step(self, foot_contact_force: Tensor) -> None:
         """Move on by one control step, given the force `[N, 2]` in N under each foot at its end."""
@@ -103,6 +119,8 @@ class Gait(Buffers):
             self.phase = torch.where(mask, phase, self.phase)
         else:
             self.phase = self.phase.masked_fill(mask, 0.0)
+        if self._steps_to_stop is not None:
+            self._steps_to_stop = self._steps_to_stop.masked_fill(mask, 0)
         masked = mask.unsqueeze(-1)
         self.contact = self.contact.masked_fill(masked, False)
         self.air_time = self.air_time.masked_fill(masked, 0.0)

@@ -33,7 +33,7 @@ EVERYTHING = EnvConfig(
         resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0), course_gain=2.0, course_rate=1.0
     ),
     observations=ObservationConfig(clock=True, torso=True),
-    gait=GaitConfig(random_phase=True),
+    gait=GaitConfig(random_phase=True, stopping_time=0.1),
     rewards=EVERY_TERM,
     randomization=RandomizationConfig(
         added_mass=(0.0, 0.4),

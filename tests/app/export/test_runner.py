@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.experiment import to_plain
 from app.export.runner import Runner
 from biped.env import BipedEnv
 from biped.examination.criteria import WalkingCriteria
@@ -17,16 +18,30 @@ from biped.examination.examination import examination_config, examine
 from biped.examination.trials import constant
 from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model, contact_sensor
-from tests.app.export.exports import RecordingSimulator, make_agent, make_env, physics, quiet, readings_of, shipped
+from tests.app.export.exports import (
+    RecordingSimulator,
+    export_of,
+    make_agent,
+    make_env,
+    physics,
+    quiet,
+    readings_of,
+    shipped,
+)
 
 COMMANDS = ((0.5, 0.0, 0.0), (0.0, 0.0, 0.0), (-0.3, 0.1, 0.0), (0.0, -0.2, 0.0), (0.8, 0.0, 0.0))
 """For a hundred control steps each."""
 
 
-def test_it_agrees_with_pytorch_over_500_steps(walk: Path) -> None:
+@pytest.mark.parametrize("stopping_time", [0.0, 0.6])
+def test_it_agrees_with_pytorch_over_500_steps(stopping_time: float, tmp_path: Path) -> None:
     pytest.importorskip("mjbatch")
-    env = make_env(quiet(shipped()[1].env))
-    agent, runner = make_agent(env), Runner(walk)
+    model, experiment = shipped()
+    gait = dataclasses.replace(experiment.env.gait, stopping_time=stopping_time)
+    task = dataclasses.replace(experiment.env, gait=gait)
+    facts = {**(model.own_facts or {}), "config": to_plain(dataclasses.replace(experiment, env=task))}
+    env = make_env(quiet(task))
+    agent, runner = make_agent(env), Runner(export_of(dataclasses.replace(model, own_facts=facts), tmp_path))
     assert env.mirror is not None
     assert isinstance(env.simulator, RecordingSimulator)
     env.set_command(torch.tensor(COMMANDS[0]))
@@ -42,7 +57,7 @@ def test_it_agrees_with_pytorch_over_500_steps(walk: Path) -> None:
         expected = env.mirror.action(agent(observation, began), env.mirrored)[0].numpy()
         acted = np.abs(runner.action - expected).max()
         mirrored += int(env.mirrored)
-        standing += int(not any(command))
+        standing += int(env.gait.stands(env.command))
         # Shows from the next observation on.
         env.set_command(torch.tensor(COMMANDS[(step + 1) // 100 % len(COMMANDS)]))
         result = env.step(env.mirror.action(torch.from_numpy(runner.action)[None], env.mirrored))
@@ -52,7 +67,7 @@ def test_it_agrees_with_pytorch_over_500_steps(walk: Path) -> None:
         fell |= bool(began)
     assert not fell
     assert mirrored > 150
-    assert standing == 100
+    assert standing == 100 - round(stopping_time / 0.02)
     np.testing.assert_array_less(np.max(differences, axis=0), (1e-5, 1e-6, 1e-6))
 
 

@@ -13,7 +13,7 @@ NO, YES = torch.tensor([False]), torch.tensor([True])
 def make_course(gain: float = 2.0, rate: float = 0.4) -> Course:
     """One robot, on the course 0."""
     course = Course(CommandConfig(course_gain=gain, course_rate=rate), 1, 0.02, torch.device("cpu"))
-    course.step(AHEAD, NO, torch.tensor([0.0]), YES)
+    course.reset(YES, torch.tensor([0.0]))
     return course
 
 
@@ -43,7 +43,7 @@ def test_a_robot_that_cannot_turn_need_not_make_up_for_it() -> None:
 
 def test_the_shorter_way_is_taken() -> None:
     course = make_course()
-    course.step(AHEAD, NO, torch.tensor([math.pi - 0.05]), YES)
+    course.reset(YES, torch.tensor([math.pi - 0.05]))
     course.step(AHEAD, NO, torch.tensor([-math.pi + 0.05]), NO)
     assert course.correction.item() == pytest.approx(-0.2, abs=1e-5)
 
@@ -54,8 +54,12 @@ def test_whoever_stands_or_begins_is_on_course() -> None:
     assert torch.equal(course(standing), standing)
     course.step(AHEAD, NO, torch.tensor([0.8]), NO)
     assert course.correction.item() == pytest.approx(-0.2, abs=1e-6)
-    course.step(AHEAD, NO, torch.tensor([-2.0]), YES)
-    assert course.correction.item() == 0.0
+    course.reset(YES, torch.tensor([-2.0]))
+    # The state is still that of the episode before.
+    course.step(AHEAD, NO, torch.tensor([0.8]), YES)
+    assert (course.correction.item(), course.heading.item()) == (0.0, -2.0)
+    course.reset(NO, torch.tensor([1.0]))
+    assert course.heading.item() == -2.0
 
 
 def test_a_given_heading_is_turned_to_however_far_it_is() -> None:
@@ -64,8 +68,8 @@ def test_a_given_heading_is_turned_to_however_far_it_is() -> None:
     for yaw in (0.0, 0.5, 1.0, 1.25):
         course.step(AHEAD, NO, torch.tensor([yaw]), NO)
         assert course.correction.item() == pytest.approx(0.4, abs=1e-6)
-    course.step(AHEAD, NO, torch.tensor([1.6]), YES)
+    course.step(AHEAD, NO, torch.tensor([1.6]), NO)
     assert course.correction.item() == pytest.approx(-0.2, abs=1e-6)
     course.hold(None)
-    course.step(AHEAD, NO, torch.tensor([0.3]), YES)
+    course.step(AHEAD, NO, torch.tensor([1.5]), NO)
     assert course.correction.item() == 0.0

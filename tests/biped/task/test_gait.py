@@ -153,3 +153,28 @@ def test_alternation_reset_forgets_which_foot_was_last() -> None:
     alternation.reset(torch.tensor([True, False]))
     assert walk(BOTH, 12) == [0.0, 1.0]
     assert walk(RIGHT, 12) == [0.5, 0.0]
+
+
+def test_the_clock_goes_on_for_a_while_when_a_robot_is_told_to_stand() -> None:
+    gait = Gait(GaitConfig(stopping_time=0.06), 3, 0.02, torch.Generator())
+    walk, stand = torch.tensor([[0.5, 0.0, 0.0]]).repeat(3, 1), torch.zeros(3, 3)
+    # Whoever begins with that command stands at once.
+    assert gait.stands(stand).all()
+    gait.follow(walk)
+    assert not gait.stands(walk).any()
+    command = torch.stack((stand[0], stand[0], walk[0]))
+    seen = []
+    for _ in range(4):
+        gait.follow(command)
+        seen.append(gait.stands(command).tolist())
+    assert seen == [[False] * 3] * 3 + [[True, True, False]]
+    gait.follow(walk)
+    gait.reset(torch.tensor([True, False, False]))
+    assert gait.stands(stand).tolist() == [True, False, False]
+
+
+def test_without_a_steps_to_stop_robots_are_to_stand_at_once() -> None:
+    gait = Gait(GaitConfig(), 2, 0.02, torch.Generator())
+    gait.follow(torch.tensor([[0.5, 0.0, 0.0]]).repeat(2, 1))
+    assert gait.stands(torch.tensor([[0.0, 0.05, 0.0], [0.0, 0.0, 0.1]])).tolist() == [True, False]
+    assert "_steps_to_stop" not in gait.state_dict()
