@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 
 from app.build import Parts, physics_of
 from app.experiment import Experiment
@@ -123,7 +124,8 @@ def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -
     """
     if experiment.eval_freq is None:
         return None
-    trials = trials_of(parts.robot)
+    # All of equal duration, so that what lasts longer only is nothing new.
+    trials = tuple(dict.fromkeys(replace(trial, seconds=None) for trial in trials_of(parts.robot)))
     own = share(trials, processes)
     seed = derive_seed(experiment.seed, "examination", processes.rank)
     envs: dict[str, BipedEnv | None] = dict.fromkeys(experiment.eval_simulators)

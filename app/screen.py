@@ -23,10 +23,10 @@ def show_examination(options: PlayOptions, checkpoint: Checkpoint | None, result
     # Narrower, the columns of all commands would not fit.
     console = Console(width=max(Console().width, 100))
     for engine, summaries in results.items():
-        longest = max(summary.seconds for summary in summaries)
+        longer = any(summary.seconds > options.duration for summary in summaries)
         print(
             f"{summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per trial for "
-            f"{options.duration:g} s in {engine}{f', on course {longest:g} s' if longest > options.duration else ''}; "
+            f"{options.duration:g} s in {engine}{', longer where a trial says so' if longer else ''}; "
             f"the first {WARMUP_S:g} s count for survival and course only"
         )
         for table in tables(summaries, criteria):

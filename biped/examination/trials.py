@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,14 +60,16 @@ WALKING = constant(
 """The eight commands that every policy has been examined in from the first day on."""
 SUDDEN_CHANGES = Trial((STRAIGHT, (-0.3, 0.0, 0.0), STRAIGHT, (0.0, 0.0, 0.0)))
 """Ahead, back, ahead and stop."""
-COURSE = Trial((STRAIGHT,), course=True, seconds=60.0)
+ENDURANCE = Trial((STRAIGHT,), seconds=60.0)
+COURSE = replace(ENDURANCE, course=True)
 TURNING = constant((0.0, 0.0, 0.5), (0.0, 0.0, -0.5), (0.3, 0.0, 0.5), (0.3, 0.0, -0.5), (0.5, 0.0, 0.3))
 """On the spot, while walking, and along a curve."""
 
 
 def trials_of(robot: Robot) -> tuple[Trial, ...]:
-    """What this robot is examined in."""
-    return (*WALKING, *constant((0.1, 0.0, 0.0)), SUDDEN_CHANGES, COURSE, *(TURNING if robot.turns else ()))
+    """What this robot is examined in. One that cannot turn is not asked to stay on its course."""
+    more = (COURSE, *TURNING) if robot.turns else (ENDURANCE,)
+    return (*WALKING, *constant((0.1, 0.0, 0.0)), SUDDEN_CHANGES, *more)
 
 
 def describe(command: Command) -> str:
@@ -77,10 +79,11 @@ def describe(command: Command) -> str:
 
 
 def title(trial: Trial) -> str:
-    """A trial in words, such as `x +0.30, y +0.20` or `x +0.50, on course`."""
+    """A trial in words, such as `x +0.30, y +0.20` or `x +0.50, 60 s, on course`."""
     if len(trial.commands) > 1:
         return "sudden changes"
-    return describe(trial.commands[0]) + (", on course" if trial.course else "")
+    endurance = "" if trial.seconds is None else f", {trial.seconds:g} s"
+    return describe(trial.commands[0]) + endurance + (", on course" if trial.course else "")
 
 
 class Schedule:

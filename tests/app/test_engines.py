@@ -156,4 +156,4 @@ def test_examinations_happen_where_the_robots_train_unless_told_otherwise() -> N
     assert dataclasses.replace(SMOKE, eval_simulator="both").eval_simulators == ("genesis", "mujoco")
     examine(IN_MUJOCO, parts())
     assert type(FakeSimulation.made) is FakeMujocoSimulation
-    assert FakeSimulation.made.num_envs == len(trials_of(BIPED)) * ROBOTS
+    assert FakeSimulation.made.num_envs == (len(trials_of(BIPED)) - 1) * ROBOTS

@@ -74,7 +74,7 @@ def test_a_run_goes_on_in_the_other_engine(copy: Path) -> None:
         "--simulator\n"
     ) in result.stdout
     assert result.stdout.count("Compiling simulator kernels (") == 1
-    assert re.search(r"evaluation at 768 steps: genesis: \d of 11 .*; mujoco: \d of 11 trials pass", result.stdout)
+    assert re.search(r"evaluation at 768 steps: genesis: \d of 10 .*; mujoco: \d of 10 trials pass", result.stdout)
     model = read_zip(copy / "logs" / "walk" / "model_final.zip")
     assert model.num_timesteps == 2 * STEPS_PER_ITERATION
     assert model.own_facts is not None

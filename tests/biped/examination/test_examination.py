@@ -153,12 +153,13 @@ def test_trials_in_words() -> None:
         "x +0.30, y +0.20",
     ]
     assert title(SUDDEN_CHANGES) == "sudden changes"
-    assert title(COURSE) == "x +0.50, on course"
+    assert title(COURSE) == "x +0.50, 60 s, on course"
 
 
 def test_only_robots_that_can_turn_are_asked_to() -> None:
     turning = trials_of(dataclasses.replace(BIPED, turns=True))
-    assert turning[: len(trials_of(BIPED))] == trials_of(BIPED)
+    assert turning[:10] == trials_of(BIPED)[:10]
+    assert turning[10] == dataclasses.replace(trials_of(BIPED)[10], course=True)
     assert [trial.straight for trial in turning] == [True] * 11 + [False] * 5
 
 
