@@ -13,6 +13,7 @@ from app.next_command import command
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import WHOLE
 from ppo.checkpoint.run_folder import newest_run_folder
+from ppo.expectation import expected_speed
 from ppo.learner import Learner
 from ppo.report.logging import WandbConfig
 from ppo.report.provenance import describe_run
@@ -51,6 +52,18 @@ def announce_checkpoints(experiment: Experiment, learner: Learner) -> str:
         return f"{line} and keeping all, those before the last {WHOLE} as {_size(light)} each"
     most = min(kept, WHOLE) * whole + max(0, kept - WHOLE) * light + whole
     return f"{line}, {_size(most + (best if experiment.eval_freq is not None else 0))} in all at most"
+
+
+def announce_speed(experiment: Experiment, learner: Learner) -> str:
+    """In one line, what to expect of a training that takes long here."""
+    speed = expected_speed(learner)
+    days = (experiment.total_timesteps - learner.num_timesteps) / speed / 86400.0
+    time = f"{days:.1f} days" if days >= 2.0 else f"{24.0 * days:.1f} hours"
+    faster = command("train.py", options={"--preset": "quick"})
+    return (
+        f"expect about {speed:,.0f} steps/s here, {time} for {experiment.total_timesteps:,} steps; "
+        f"without a GPU a robot walks after minutes with: {faster}"
+    )
 
 
 def tensor_bytes(tree: object) -> int:

@@ -20,7 +20,7 @@ from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
 from app.load import check_fits
 from app.process_group import check_division, join_processes, resolve_processes
-from app.run_files import announce_checkpoints, next_command, wandb_config, write_configuration
+from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
 from app.train_flags import read_command_line
 from biped.env import BipedEnv
 from biped.env_config import check_robot
@@ -31,6 +31,7 @@ from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
+from ppo.expectation import is_long
 from ppo.learner import TrainingFailedError
 from ppo.processes import Processes
 from ppo.program.interruption import requested
@@ -200,6 +201,8 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
                 for line in go_on(trainer.learner, experiment, model):
                     console.message(line)
             console.message(announce_checkpoints(experiment, trainer.learner))
+            if is_long(trainer.learner):
+                console.message(announce_speed(experiment, trainer.learner))
             number = trainer.train()
         except CheckpointError as error:
             fail(str(error))

@@ -1,7 +1,9 @@
 """The loop: collect a rollout, improve the policy on it, log, save; until the steps are done or a signal comes."""
 
+import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,10 +103,12 @@ class Trainer:
         self.console.start(first)
         while learner.num_timesteps < budget.total_timesteps and not self.signal.agreed():
             begin = time.perf_counter()
-            learner.collector.collect(self.signal.stops_rollout)
+            collecting = self._asked("collecting: control step", learner.ppo.n_steps, self.signal.stops_rollout)
+            learner.collector.collect(collecting)
             if self.signal.agreed():
                 break
-            scalars = learner.improve(self.signal.stops_update)
+            learning = self._asked("learning: minibatch", learner.minibatches_per_update, self.signal.stops_update)
+            scalars = learner.improve(learning)
             elapsed = time.perf_counter() - begin
             metrics = learner.read_metrics(scalars)
             metrics["perf/steps_per_second"] = learner.steps_per_rollout / elapsed
@@ -124,6 +128,16 @@ class Trainer:
                 self.save(f"{self.checkpoints.prefix}_{learner.num_timesteps}_steps")
                 next_save, saved_at = next_multiple(learner.num_timesteps, budget.save_freq), time.perf_counter()
 
+    def _asked(self, phase: str, parts: int, stops: Callable[[], bool]) -> Callable[[], bool]:
+        """`stops`, which is asked before each of the `parts` of a phase, and tells the console so."""
+        asked = itertools.count(1)
+
+        def ask() -> bool:
+            self.console.progress(phase, next(asked), parts)
+            return stops()
+
+        return ask
+
     def _evaluate(self, metrics: dict[str, float]) -> bool:
         """Add an evaluation to the metrics; returns whether it is the best so far."""
         learner = self.learner
@@ -141,6 +155,9 @@ class Trainer:
         num_timesteps = self.learner.num_timesteps
         if self.logger is not None:
             self.logger.log(metrics, num_timesteps)
+        if self.signal.number is not None:
+            # An update that was cut short says nothing of the speed.
+            return
         self.console.update(
             Status(
                 num_timesteps=num_timesteps,

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,9 @@ FALLS = "falls"
 
 UPDATES_FOR_SPEED = 10
 """Updates that the time left is estimated from: few enough to follow a change, enough to smooth one slow update."""
+
+LONG_WAIT = 3.0
+"""s without an update after which the live display says how far the iteration has come."""
 
 CELL_WIDTH = 24
 """Characters of one label and its value in the live display; three cells and their gaps fit 80 columns."""
@@ -77,8 +81,8 @@ class Console:
     """Shows progress, and prints messages that stay.
 
     On a terminal a live display redraws itself below the messages; elsewhere an update is one plain line without
-    control characters. A reader that goes away (`train.py | head`, a closed terminal) silences the console and does
-    not end the training.
+    control characters, and so is what is waited for where updates take longer than `plain_interval`. A reader that goes
+    away (`train.py | head`, a closed terminal) silences the console and does not end the training.
 
     Args:
         total_timesteps: Control steps at which training ends.
@@ -111,6 +115,8 @@ class Console:
         self._status: Status | None = None
         self._printed: Status | None = None
         self._printed_at = -math.inf
+        self._phase = ""
+        self._closed = threading.Event()
 
     def start(self, num_timesteps: int) -> None:
         """Begin to show progress, from `num_timesteps` control steps already taken."""
@@ -129,12 +135,20 @@ class Console:
             self._live.start()
             # The display hides the cursor, and must give it back also when training ends by an exception.
             atexit.register(self.close)
+        else:
+            # A single minibatch may take longer than anybody waits without a sign of life.
+            threading.Thread(target=self._keep_printing, daemon=True).start()
+
+    def progress(self, phase: str, done: int, of: int) -> None:
+        """Note how far an iteration has come: `done` parts `of` so many of its `phase`."""
+        self._phase = f"{phase} {done} of {of}"
 
     def update(self, status: Status) -> None:
         """Show the state after an update."""
         now = self._clock()
         self._history.append((now, status.num_timesteps))
         self._status = status
+        self._phase = ""
         if not self._interactive and now - self._printed_at >= self._plain_interval:
             self._print_line(status)
 
@@ -148,12 +162,25 @@ class Console:
 
     def close(self) -> None:
         """Show the last update and leave it standing. A second call does nothing."""
+        self._closed.set()
         if self._live is not None:
             self._live.stop()
             self._live = None
             atexit.unregister(self.close)
         elif not self._interactive and self._status is not None and self._status is not self._printed:
             self._print_line(self._status)
+
+    def _keep_printing(self) -> None:
+        while not self._closed.wait(max(0.1, self._plain_interval / 4.0)):
+            self._print_progress()
+
+    def _print_progress(self) -> None:
+        """A plain line about the iteration that is being waited for, where nothing has been printed for long."""
+        now, began = self._clock(), self._history[-1][0]
+        if self._phase and now - max(began, self._printed_at) >= self._plain_interval:
+            self._printed_at = now
+            self._stream.write(f"{self._phase}, {format_duration(now - began)} since the last update\n")
+            self._stream.flush()
 
     def _time_left(self) -> float | None:
         """Seconds to the end at the speed of the latest updates; None before the first."""
@@ -192,8 +219,10 @@ class Console:
             f"{num_timesteps:,} / {self._total_timesteps:,} steps",
         )
         elapsed = format_duration(self._clock() - self._started_at)
+        long = self._clock() - self._history[-1][0] >= LONG_WAIT
+        waited_for = [Text(self._phase, style="dim")] if self._phase and long else []
         if status is None:
-            return Group(bar, Text(f"elapsed {elapsed}, waiting for the first update"))
+            return Group(bar, Text(f"elapsed {elapsed}, waiting for the first update"), *waited_for)
         values = [
             ("speed", f"{status.steps_per_second:,.0f} steps/s"),
             ("elapsed", elapsed),
@@ -203,7 +232,11 @@ class Console:
             ("update", f"{status.update_fraction:.0%}"),
             *displayed_values(status.metrics, self._metrics),
         ]
-        view = [bar, _cells(values, self._live.console.width if self._live is not None else 80)]
+        view: list[RenderableType] = [
+            bar,
+            _cells(values, self._live.console.width if self._live is not None else 80),
+            *waited_for,
+        ]
         if status.checkpoint is None:
             return Group(*view)
         checkpoint = Text("checkpoint ", style="dim", no_wrap=True, overflow="ellipsis")
