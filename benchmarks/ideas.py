@@ -17,7 +17,6 @@ from biped.simulators.interface import Simulator
 from biped.task.commands import Commands
 from biped.task.reward_terms import RewardInputs
 from biped.task.terminations import EpisodeEnd
-from ppo.env import Step
 
 GROWTH_STEPS = 1000
 """Control steps of each robot in which a curriculum reaches the whole task."""
@@ -65,29 +64,9 @@ class GrowingCommandsEnv(BipedEnv):
         self.commands = GrowingCommands(config.commands, self.num_envs, self.control_dt, self._generator)
 
 
-class GrowingDisturbancesEnv(BipedEnv):
-    """Pushes grow from nothing to their full speed, latency from its lowest to its highest."""
-
-    _grown = 0.0
-
-    def step(self, action: Tensor) -> Step:
-        """As the base class, with weaker disturbances at first."""
-        self._grown = min(1.0, self._step_count / GROWTH_STEPS)
-        low, high = self.config.randomization.latency_steps
-        drawn = self.randomization.latency
-        self.randomization.latency = drawn.clamp(max=low + int(self._grown * (high - low)))
-        step = super().step(action)
-        self.randomization.latency = torch.where(self._began, self.randomization.latency, drawn)
-        return step
-
-    def _push_speed(self) -> float:
-        return self._grown * super()._push_speed()
-
-
 IDEAS: Mapping[str, Parts] = {
     "commands that grow": Parts(env=GrowingCommandsEnv),
     "velocity averaged over a stride": Parts(env=SmoothedVelocityEnv),
-    "disturbances that grow": Parts(env=GrowingDisturbancesEnv),
 }
 
 

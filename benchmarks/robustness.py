@@ -2,7 +2,7 @@
 
 Latency, motor strength, mass and friction of a disturbed robot show in no observation, only in what comes of actions.
 The task of the `robust` preset is learned by its network, by the same network with its memory erased before every step,
-which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow (`benchmarks.ideas`).
+which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow for 20 s.
 All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
 """
 
@@ -21,7 +21,6 @@ from torch import Tensor
 from app.build import Parts
 from app.playing import main as play
 from app.training import main as train
-from benchmarks.ideas import IDEAS
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 from benchmarks.side_by_side import add_options, over_seeds, run_python
 from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
@@ -73,7 +72,7 @@ def main() -> int:
         return result
 
     def report(kind: str, seed: int, result: Mapping[str, Any]) -> None:
-        survival = statistics.mean(entry["survival"] for entry in result["commands"])
+        survival = statistics.mean(entry["survival"] for entry in result["trials"])
         console.print(f"{kind}, seed {seed}: {survival:.1%} survived", highlight=False)
 
     results = over_seeds(options.kinds, options.seeds, options.jobs, run, report)
@@ -85,36 +84,35 @@ def main() -> int:
 
 def child(kind: str, seed: str, timesteps: str, folder: str) -> int:
     """Train one policy and examine it, in a process of its own; leaves `<folder>.json`."""
-    forgetful, plain = Parts(policy=Forgetful), Parts()
-    trained = {"feed-forward": forgetful, CURRICULUM: IDEAS[CURRICULUM]}.get(kind, plain)
-    examined = forgetful if trained is forgetful else plain
+    parts = Parts(policy=Forgetful) if kind == "feed-forward" else Parts()
+    growth = ["--env.randomization.growth-s", "20" if kind == CURRICULUM else "0"]
     run = ["--preset", "robust", "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
-    code = train([*run, "--total-timesteps", timesteps, "--eval-freq", timesteps], trained)
+    code = train([*run, *growth, "--total-timesteps", timesteps, "--eval-freq", timesteps], parts)
     model = str(Path(folder) / "run" / "model_final.zip")
     examination = ["--evaluate", "--disturbed", "--json", f"{folder}.json", "--seed", "1000"]
-    return code or play([model, *examination], examined)
+    return code or play([model, *examination], parts)
 
 
 def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """One row per command and one over all, survival and velocity error of each kind, mean over the seeds."""
+    """One row per trial and one over all, survival and velocity error of each kind, mean over the seeds."""
     first, *_ = results.values()
-    columns = ["command, m/s"]
+    columns = ["commands, m/s"]
     for kind in results:
         columns += [f"{kind}\nsurvived", "velocity\nerror, m/s"]
     rows = []
-    for index, command in enumerate(first[0]["commands"]):
-        row = ["{:+.1f} {:+.1f}".format(*command["command"])]
+    for index, trial in enumerate(first[0]["trials"]):
+        row = [", then ".join("{:+.1f} {:+.1f}".format(*command) for command in trial["commands"])]
         for runs in results.values():
-            row += cells([run["commands"][index] for run in runs])
+            row += cells([run["trials"][index] for run in runs])
         rows.append(row)
     totals = ["all"]
     for runs in results.values():
-        totals += cells([entry for run in runs for entry in run["commands"]])
+        totals += cells([entry for run in runs for entry in run["trials"]])
     return make_table(f"disturbed robots, mean of {len(first)} trainings", columns, [*rows, totals])
 
 
 def cells(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Mean survival and mean velocity error, the larger of both axes, of examined commands."""
+    """Mean survival and mean velocity error, the larger of both axes, of examined trials."""
     errors = [max(entry["velocity_error_x"], entry["velocity_error_y"]) for entry in entries]
     return [f"{statistics.mean(entry['survival'] for entry in entries):.1%}", f"{statistics.mean(errors):.3f}"]
 

@@ -172,11 +172,17 @@ class BipedEnv:
         if self.mirror is not None:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
-        joint_target = self.actuators.step(self._action, self.randomization.latency, self.randomization.backlash)
+        grown = self._grown()
+        latency = self.randomization.latency
+        if grown < 1.0:
+            shortest, longest = config.randomization.latency_steps
+            latency = latency.clamp(max=shortest + int(grown * (longest - shortest)))
+        joint_target = self.actuators.step(self._action, latency, self.randomization.backlash)
 
         self._step_count += 1
         if config.randomization.push_speed > 0.0 and self._step_count % self._push_interval == 0:
-            velocity = pushed_velocity(self.state, self._began, self._push_speed(), self._generator)
+            speed = grown * config.randomization.push_speed
+            velocity = pushed_velocity(self.state, self._began, speed, self._generator)
             self.simulator.set_velocity(*velocity)
         self.simulator.step(joint_target)
         self.state = state = self.simulator.read()
@@ -238,9 +244,10 @@ class BipedEnv:
         """Close the simulator."""
         self.simulator.close()
 
-    def _push_speed(self) -> float:
-        """m/s, the hardest push of this control step."""
-        return self.config.randomization.push_speed
+    def _grown(self) -> float:
+        """Share of their full strength, 0 to 1, that disturbances have reached."""
+        growth = self.config.randomization.growth_s
+        return 1.0 if growth == 0.0 else min(1.0, self._step_count * self.control_dt / growth)
 
     def _parts(self) -> dict[str, Buffers]:
         return {

@@ -32,6 +32,9 @@ class RandomizationConfig:
     off, 1 is a strong push."""
     push_interval_s: Annotated[float, Range(0.0, 1e9, open=True)] = 7.0
     """s between pushes. All robots are pushed in the same control step, wherever their episodes are."""
+    growth_s: Annotated[float, Range(0.0, 1e9)] = 0.0
+    """s of training in which pushes grow from nothing and the longest latency from the shortest; 0: they begin whole.
+    A training that continues with its robots goes on growing where it was."""
     contact_noise: Annotated[float, Range(0.0, 1e6)] = 0.0
     """Uniform noise of plus and minus this on each foot contact reading, on top of the observation noise."""
     contact_false_probability: Annotated[float, Range(0.0, 1.0)] = 0.0

@@ -7,12 +7,10 @@ from benchmarks.ideas import (
     GROWTH_STEPS,
     IDEAS,
     GrowingCommands,
-    GrowingDisturbancesEnv,
     SmoothedVelocityEnv,
 )
 from biped.env_config import EnvConfig
 from biped.task.commands import CommandConfig
-from biped.task.randomization import RandomizationConfig
 from biped.task.rewards import RewardConfig
 from biped.task.terminations import EpisodeEnd
 from tests.biped.simulators.fake_simulator import FakeSimulator
@@ -48,20 +46,3 @@ def test_the_velocity_that_is_paid_for_is_smoothed_within_an_episode() -> None:
     assert paid(0.6, 0.1).tolist() == torch.tensor([[0.6, 0.0, 0.1]] * 2).tolist()
     env._began = torch.tensor([False, True])
     torch.testing.assert_close(paid(0.0, 0.3), torch.tensor([[0.58, 0.0, 0.3], [0.0, 0.0, 0.3]]))
-
-
-def test_disturbances_grow() -> None:
-    simulator = FakeSimulator(256)
-    randomization = RandomizationConfig(latency_steps=(0, 2), push_speed=1.0, push_interval_s=0.02)
-    env = GrowingDisturbancesEnv(simulator, EnvConfig(randomization=randomization), seed=0)
-    env.reset()
-    drawn = env.randomization.latency.clone()
-    fastest, still = [], torch.zeros(256, 9)
-    for _ in range(3):
-        env.step(still)
-        fastest.append(simulator.velocity_settings[-1][0].norm(dim=-1).max().item())
-    assert fastest[0] == 0.0
-    torch.testing.assert_close(env.randomization.latency[~env._began], drawn[~env._began])
-    env._step_count = GROWTH_STEPS
-    env.step(still)
-    assert simulator.velocity_settings[-1][0].norm(dim=-1).max().item() > 0.9

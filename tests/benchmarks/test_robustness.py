@@ -36,12 +36,17 @@ def test_nothing_is_remembered() -> None:
     torch.testing.assert_close(judged.log_prob, backwards.log_prob.flip(0))
 
 
-def test_the_table_has_a_row_for_every_command_and_one_for_all() -> None:
-    commands = [
-        {"command": [0.3, 0.0, 0.0], "survival": 0.5, "velocity_error_x": 0.25, "velocity_error_y": 0.125},
-        {"command": [0.0, -0.2, 0.0], "survival": 1.0, "velocity_error_x": 0.0, "velocity_error_y": 0.5},
+def test_the_table_has_a_row_for_every_trial_and_one_for_all() -> None:
+    trials = [
+        {"commands": [[0.3, 0.0, 0.0]], "survival": 0.5, "velocity_error_x": 0.25, "velocity_error_y": 0.125},
+        {
+            "commands": [[0.0, -0.2, 0.0], [0.0, 0.0, 0.0]],
+            "survival": 1.0,
+            "velocity_error_x": 0.0,
+            "velocity_error_y": 0.5,
+        },
     ]
-    result = table({kind: [{"commands": commands}] * 2 for kind in KINDS})
+    result = table({kind: [{"trials": trials}] * 2 for kind in KINDS})
     columns = [list(column.cells) for column in result.columns]
-    assert columns[0] == ["+0.3 +0.0", "+0.0 -0.2", "all"]
+    assert columns[0] == ["+0.3 +0.0", "+0.0 -0.2, then +0.0 +0.0", "all"]
     assert columns[1:3] == columns[3:5] == [["50.0%", "100.0%", "75.0%"], ["0.250", "0.500", "0.375"]]

@@ -275,6 +275,42 @@ def test_robots_see_and_are_paid_for_what_keeps_them_on_course() -> None:
     torch.testing.assert_close(step.observation[:, 10] / 0.25, torch.tensor([0.2, 0.0, 0.4, -0.4]))
 
 
+def test_disturbances_grow_and_go_on_growing_where_they_were() -> None:
+    randomization = dataclasses.replace(
+        PLAIN.randomization, latency_steps=(0, 2), push_speed=1.0, push_interval_s=0.02, growth_s=2.0
+    )
+    env, simulator = make_env(dataclasses.replace(PLAIN, randomization=randomization), num_envs=512)
+
+    def push(env: BipedEnv, simulator: FakeSimulator) -> float:
+        env.step(torch.zeros(512, 9))
+        return float(simulator.velocity_settings[-1][0].norm(dim=-1).max())
+
+    assert push(env, simulator) == 0.0
+    env._step_count = 50
+    assert push(env, simulator) == pytest.approx(0.5, abs=0.02)
+    other, _ = make_env(env.config, num_envs=512)
+    other.load_state_dict(env.state_dict())
+    assert other._grown() == env._grown() == pytest.approx(0.51)
+    env._step_count = 1000
+    assert push(env, simulator) == pytest.approx(1.0, abs=0.02)
+
+
+def test_latency_grows_with_the_disturbances() -> None:
+    randomization = dataclasses.replace(PLAIN.randomization, latency_steps=(0, 2), growth_s=0.2)
+    env, simulator = make_env(dataclasses.replace(PLAIN, randomization=randomization), num_envs=64)
+    assert env.randomization.latency.unique().tolist() == [0, 1, 2]
+    for action in random_actions(12, num_envs=64):
+        env.step(action)
+    actions = random_actions(12, num_envs=64)
+    at_once = [
+        (target - DEFAULT_POSITION - 0.25 * action).abs().amax(dim=1) < 1e-5
+        for target, action in zip(simulator.targets, actions, strict=True)
+    ]
+    assert all(mask.all() for mask in at_once[:5])
+    assert not at_once[6].all()
+    assert torch.equal(at_once[11], env.randomization.latency == 0)
+
+
 def test_a_heading_is_refused_where_nobody_is_kept_on_course() -> None:
     env, _ = make_env()
     with pytest.raises(ValueError, match="course-gain"):

@@ -40,7 +40,7 @@ def test_an_evaluation_in_mujoco(tmp_path: Path) -> None:
     command = ("--seconds", "3", "--command", "0", "0", "0", "--json", "a.json")
     result = run_program("play.py", *arguments, *command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    (stand,) = json.loads((tmp_path / "a.json").read_text())["commands"]
+    (stand,) = json.loads((tmp_path / "a.json").read_text())["trials"]
     assert (stand["simulator"], stand["robots"], stand["survival"]) == ("mujoco", 4, 1.0)
     assert stand["duty_right"] == stand["duty_left"] == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json"]
