@@ -8,15 +8,15 @@ from biped.robots.body import Body, Posture, foot_corners
 from biped.robots.check_model import robot_posture
 from biped.robots.feet import find_sole
 from biped.robots.findings import Finding, suspicious, wrong
-from biped.robots.gains import standing_torque, toppling_stiffness
-from biped.robots.legs import Leg, find_leg, in_base
+from biped.robots.gains import standing_torque, toppling
+from biped.robots.legs import find_leg, in_base
 from biped.robots.mirror_guess import MirrorGuess
 from biped.robots.robot import Robot
 
 TILTED = 3.0
 """Degrees between sole and ground."""
 GAP = 0.004
-"""m, between a sole and where `heights.standing` puts the ground, and between a sole and what the file calls its centre."""
+"""m, between a sole and where `heights.standing` puts the ground, or what the file calls its centre."""
 SAG = 0.15
 """rad, that a servo gives way under the weight."""
 
@@ -96,25 +96,20 @@ def _strength(body: Body, robot: Robot) -> Iterator[Finding]:
         signs[place] = robot.mirror_signs[joint]
         position[place] = robot.default_joint_position[joint]
         stiffness[place], effort[place] = robot.stiffness[joint], robot.effort_limit[joint]
+    mirror = MirrorGuess(tuple(others), tuple(signs))
     try:
-        leg: Leg = find_leg(body, MirrorGuess(tuple(others), tuple(signs)))
+        leg = find_leg(body, mirror)
     except ValueError as error:
         yield wrong("feet", str(error), "correct the model or the mirror")
         return
-    torque, needed = standing_torque(body, leg, position), toppling_stiffness(body, leg, position)
+    torque = standing_torque(body, leg, position)
     for place in leg.joints:
         where = f"joints.{body.joints[place]}"
         if abs(torque[place]) > effort[place]:
             yield wrong(
                 f"{where}.effort",
-                f"standing takes {abs(torque[place]):.3g} N m of it",
+                f"standing takes {abs(torque[place]):.3g} N m, and it is {effort[place]:g}",
                 "bend less, or take a stronger servo",
-            )
-        elif stiffness[place] < needed[place]:
-            yield suspicious(
-                f"{where}.stiffness",
-                f"{stiffness[place]:.3g} N m/rad is less than the weight above it needs not to topple",
-                f"write {1.5 * needed[place]:.2g} or more",
             )
         elif abs(torque[place]) > SAG * stiffness[place]:
             yield suspicious(
@@ -122,3 +117,13 @@ def _strength(body: Body, robot: Robot) -> Iterator[Finding]:
                 f"it gives way by {abs(torque[place]) / stiffness[place]:.2f} rad under the weight",
                 f"write {abs(torque[place]) / SAG:.2g} or more, or bend less",
             )
+    if np.isnan(stiffness[list(leg.bending)]).any():
+        return
+    unstable, parts = toppling(body, mirror, leg, position, stiffness)
+    if unstable > 1.0:
+        weakest = body.joints[leg.bending[int(parts.argmax())]]
+        yield suspicious(
+            f"joints.{weakest}.stiffness",
+            f"the weight topples the robot over hip, knee and ankle, which need {unstable:.1f} times their stiffness",
+            f"stiffen them, {weakest} first",
+        )

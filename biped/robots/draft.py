@@ -112,11 +112,10 @@ def _notes(draft: Draft) -> list[str]:
     """Comments on what the numbers of the joints were taken from."""
     body = draft.body
     notes = [
-        "default [rad]: knees bent, "
-        f"soles level within {np.degrees(draft.pose.tilt):.1f} degrees, centre of mass {1e3 * draft.pose.offset:.0f} mm "
-        "ahead of their middle.",
+        f"default [rad]: knees bent, soles level within {np.degrees(draft.pose.tilt):.1f} degrees, centre of mass "
+        f"{1e3 * draft.pose.offset + 0.0:.0f} mm ahead of their middle.",
         "stiffness [N m/rad], damping [N m s/rad]: from what each joint moves and the weight that it carries.",
-        f"mirror: from names and geometry; the mass matrices of postures and their images differ by {draft.asymmetry:.1%}.",
+        f"mirror: from names and geometry; mass matrices of postures and their images differ by {draft.asymmetry:.1%}.",
     ]
     for quantity, missing in (("effort [N m]", np.isnan(body.effort)), ("armature [kg m^2]", body.armature <= 0.0)):
         if missing.all():

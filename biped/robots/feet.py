@@ -87,7 +87,7 @@ def find_sole(points: Array) -> Sole:
 
 
 def _supporting_plane(points: Array, middle: Array) -> tuple[Array, float]:
-    """Slope `[2]` of the plane through three of the points that none lies below, highest at `middle`, and its height."""
+    """Slope `[2]` of the plane through three points that none lies below, highest at `middle`, and its height there."""
     if len(points) >= 3:
         triples = points[np.array(list(combinations(range(len(points)), 3)))]
         edges = triples[:, 1:] - triples[:, :1]

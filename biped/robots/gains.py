@@ -5,22 +5,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from biped.robots.body import Array, Body
-from biped.robots.crouch import Crouch
+from biped.robots.body import Array, Body, Posture
+from biped.robots.crouch import Crouch, symmetric
 from biped.robots.legs import Leg, in_base
 from biped.robots.mirror_guess import MirrorGuess
 
 GRAVITY = 9.81
 """m/s^2."""
-CARRY = 2.0
-"""How much stiffer a leg's joint is than gravity is unstable."""
-SIDEWAYS = 0.3
-"""Part of that for joints that tilt sideways, where the other leg helps."""
-SAG = 0.08
+CARRY = 2.5
+"""How much stiffer the legs are than gravity is unstable."""
+SIDEWAYS = 0.5
+"""How stiff every joint of a leg is at least, over that by which gravity is unstable above it."""
+SAG = 0.04
 """rad, that a joint may give way under the weight in the default pose."""
 USUAL_ARMATURE = 0.01
 """kg m^2, where the model file says nothing."""
 DAMPING_RATIO = 0.7
+LAG = 0.04
+"""s, damping over stiffness at the least: what moves is heavier while a foot is on the ground, and a physics step long."""
 SPARE = 4.0
 """Times the torque of standing that a servo can give, where the model file does not say what it can."""
 
@@ -44,16 +46,35 @@ def choose_gains(body: Body, mirror: MirrorGuess, leg: Leg, pose: Crouch, freque
     armature = np.where(body.armature > 0.0, body.armature, USUAL_ARMATURE)
     inertia = np.diag(posture.mass_matrix) + armature
     torque = np.abs(standing_torque(body, leg, pose.position))
-    unstable = toppling_stiffness(body, leg, pose.position)
-    stiffness = np.maximum(inertia * (2.0 * math.pi * frequency) ** 2, np.maximum(CARRY * unstable, torque / SAG))
+    stiffness = np.maximum(inertia * (2.0 * math.pi * frequency) ** 2, torque / SAG)
+    share = _share_of_weight(body, leg, posture)
+    stiffness = np.maximum(stiffness, SIDEWAYS * share)
+    while True:
+        unstable, parts = toppling(body, mirror, leg, pose.position, stiffness)
+        if unstable <= 1.0 / CARRY:
+            break
+        # Where it gives way most.
+        stiffness[list(leg.bending)] *= 1.0 + 0.05 * parts / parts.max()
     effort = np.where(np.isnan(body.effort), np.maximum(SPARE * torque, 0.5 * stiffness), body.effort)
     order = list(mirror.others)
     # Standing is computed for the right leg; both sides get the stronger servo of the two.
     stiffness, effort, inertia, armature = (
         np.maximum(one, one[order]) for one in (stiffness, effort, inertia, armature)
     )
-    damping = 2.0 * DAMPING_RATIO * np.sqrt(stiffness * inertia)
+    damping = np.maximum(2.0 * DAMPING_RATIO * np.sqrt(stiffness * inertia), LAG * stiffness)
     return Gains(stiffness, damping, effort, armature)
+
+
+def _share_of_weight(body: Body, leg: Leg, posture: Posture) -> Array:
+    """N m/rad `[J]` by which gravity pulls over what stands on each joint of the right leg alone; 1e-6 at the least.
+
+    Half the weight times the height of the centre of mass above the joint.
+    """
+    height = posture.center_of_mass[2] - posture.joint_anchor[:, 2]
+    share = np.full(len(body.joints), 1e-6)
+    joints = list(leg.joints)
+    share[joints] = np.maximum(share, 0.5 * float(body.mass.sum()) * GRAVITY * height)[joints]
+    return share
 
 
 def standing_torque(body: Body, leg: Leg, position: Array) -> Array:
@@ -70,15 +91,38 @@ def standing_torque(body: Body, leg: Leg, position: Array) -> Array:
     return torque
 
 
-def toppling_stiffness(body: Body, leg: Leg, position: Array) -> Array:
-    """N m/rad `[J]` that each joint of the right leg needs at least, lest the weight above it topples.
+def toppling(body: Body, mirror: MirrorGuess, leg: Leg, position: Array, stiffness: Array) -> tuple[float, Array]:
+    """How much of the stiffness of both legs gravity takes away; from 1 on the robot topples from its own pose.
 
-    Half the weight times the height of the centre of mass above the joint; for a joint about x a part of it.
+    Hip, knee and ankle give way one after the other, so that all of them count. The feet stay flat where they are, and
+    both legs bend alike; what tilts them sideways is held by the other leg.
+
+    Args:
+        body: the robot.
+        mirror: of its joints.
+        leg: the right leg.
+        position: `[J]` rad, the pose.
+        stiffness: `[J]` N m/rad.
+
+    Returns:
+        That part of the stiffness, and how much each of `leg.bending` has to do with it; these add up to 1.
     """
-    posture = body.pose(position)
-    needed = np.zeros(len(body.joints))
-    for joint in leg.joints:
-        height = max(0.0, float(posture.center_of_mass[2] - posture.joint_anchor[joint][2]))
-        x, y, _ = posture.joint_axis[joint] ** 2
-        needed[joint] = 0.5 * float(body.mass.sum()) * GRAVITY * height * (y + SIDEWAYS * x)
-    return needed
+    joints = list(leg.bending)
+
+    def energy(change: Array) -> float:
+        """J of one half of the robot, whose pose differs by `change` in the joints that bend the leg."""
+        moved = position.copy()
+        moved[joints] += change
+        posture = body.pose(symmetric(moved, mirror, leg))
+        up = posture.link_rotation[leg.foot] @ leg.normal
+        height = float(up @ (posture.center_of_mass - in_base(posture, leg.foot, leg.sole)))
+        return 0.5 * float(body.mass.sum()) * GRAVITY * height
+
+    # In units in which every servo has a stiffness of 1.
+    steps = 0.01 * np.eye(len(joints)) / np.sqrt(stiffness[joints] / stiffness[joints].max())[:, None]
+    curvature = np.array(
+        [[energy(a + b) - energy(a - b) - energy(b - a) + energy(-a - b) for a in steps] for b in steps]
+    )
+    curvature /= 4.0 * 0.01**2 * stiffness[joints].max()
+    values, vectors = np.linalg.eigh(curvature)
+    return max(0.0, float(-values[0])), vectors[:, 0] ** 2

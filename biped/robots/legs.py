@@ -19,12 +19,10 @@ class Leg(NamedTuple):
 
     joints: tuple[int, ...]
     """From the base to the foot."""
-    hip: int
-    """The first joint that bends the leg forwards."""
+    bending: tuple[int, ...]
+    """Those of them that bend it forwards and backwards."""
     knee: int
-    """The one in the middle."""
-    ankle: int
-    """The last one."""
+    """The one of these in the middle."""
     foot: int
     """Link of the foot."""
     left_foot: int
@@ -37,6 +35,16 @@ class Leg(NamedTuple):
     """`[3]` forwards along the sole, in the link of the foot."""
     half_size: Array
     """`[2]` m, half the length and half the width of the sole."""
+
+    @property
+    def hip(self) -> int:
+        """The first joint that bends the leg."""
+        return self.bending[0]
+
+    @property
+    def ankle(self) -> int:
+        """The last joint that bends the leg; the knee on one without an ankle."""
+        return self.bending[-1]
 
 
 def find_leg(body: Body, mirror: MirrorGuess) -> Leg:
@@ -53,19 +61,15 @@ def find_leg(body: Body, mirror: MirrorGuess) -> Leg:
     if len(bending) < 2:
         names = ", ".join(body.joints[joint] for joint in joints)
         raise ValueError(
-            f"the leg of {body.links[foot]} has {len(bending)} joints about y among {names or 'none'}, and needs two to "
-            "bend; the frame of the base must be x forward, y left, z up: turn it in the model if it is not"
+            f"the leg of {body.links[foot]} has {len(bending)} joints about y among {names or 'none'}, and needs two "
+            "to bend; the frame of the base must be x forward, y left, z up: turn it in the model if it is not"
         )
-    hip, ankle = bending[0], bending[-1]
-    between = bending[1:-1] or [ankle]
-    knee = between[len(between) // 2]
     sole = find_sole(foot_corners(body, posture, foot))
     left = find_sole(foot_corners(body, posture, left_foot))
     return Leg(
         joints=joints,
-        hip=hip,
-        knee=knee,
-        ankle=ankle,
+        bending=tuple(bending),
+        knee=bending[len(bending) // 2],
         foot=foot,
         left_foot=left_foot,
         sole=in_link(posture, foot, sole.center),

@@ -41,16 +41,16 @@ def guess_mirror(body: Body) -> MirrorGuess:
                 best = joint
         if distance[joint, best] > GOOD:
             raise ValueError(
-                f"joint {name} has no mirror image: the nearest, {body.joints[best]}, is off by {distance[joint, best]:.0%} "
-                "of the robot's size; robots here are alike on both sides of the x-z plane of their base, x forward and y "
-                "left"
+                f"joint {name} has no mirror image: the nearest, {body.joints[best]}, is off by "
+                f"{distance[joint, best]:.0%} of the robot's size; robots here are alike on both sides of the x-z "
+                "plane of their base, x forward and y left"
             )
         others.append(best)
     for joint, other in enumerate(others):
         if others[other] != joint:
             raise ValueError(
-                f"joint {body.joints[joint]} looks like the mirror image of {body.joints[other]}, and that one like that "
-                f"of {body.joints[others[other]]}; name them alike, such as left_knee and right_knee"
+                f"joint {body.joints[joint]} looks like the mirror image of {body.joints[other]}, and that one like "
+                f"that of {body.joints[others[other]]}; name them alike, such as left_knee and right_knee"
             )
     signs = [expected_sign(posture, joint, other) for joint, other in enumerate(others)]
     return MirrorGuess(tuple(others), tuple(signs))

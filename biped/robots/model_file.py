@@ -64,8 +64,8 @@ def without_meshes(path: Path) -> str:
     include = root.find(".//include")
     if include is not None:
         raise ValueError(
-            f"{path}: <include file={include.get('file')!r}>: a robot must lie in one file; name that file instead if it "
-            "holds the robot, or paste it in"
+            f"{path}: <include file={include.get('file')!r}>: a robot must lie in one file; name that file instead if "
+            "it holds the robot, or paste it in"
         )
     kinds = dict(_defaults(root.find("default"), "geom", {}, "main"))
 

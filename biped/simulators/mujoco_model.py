@@ -12,7 +12,6 @@ from biped.robots.model_file import urdf_with_found_meshes, without_meshes
 from biped.robots.robot import Robot
 from biped.simulators.config import GROUND_FRICTION, SimulationConfig
 
-
 MESH_FORMATS = (".stl", ".obj", ".msh")
 """Endings of the meshes that MuJoCo reads."""
 
