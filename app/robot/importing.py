@@ -11,7 +11,7 @@ from biped.simulators.mujoco import import_mujoco
 from biped.simulators.mujoco_body import read_body
 from ppo.checkpoint.atomic import atomic_write
 
-DEPTH = 0.15
+DEPTH = 0.12
 """Part of their length by which the legs are shortened in the default pose."""
 FREQUENCY = 2.5
 """Hz, natural frequency of the servos."""

@@ -66,8 +66,8 @@ def check_pose(body: Body, robot: Robot) -> Iterator[Finding]:
             finding = wrong if beyond else suspicious
             yield finding(
                 "joints: default",
-                f"the centre of mass lies {1e3 * ahead:.0f} mm ahead of the middle of the soles, which reach "
-                f"{1e3 * length:.0f} mm",
+                f"the centre of mass lies {1e3 * abs(ahead):.0f} mm {'ahead of' if ahead > 0.0 else 'behind'} the "
+                f"middle of the soles, which reach {1e3 * length:.0f} mm",
                 "turn hips and ankles until it lies above them",
             )
         yield from _strength(body, robot)

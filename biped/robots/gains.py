@@ -22,7 +22,7 @@ USUAL_ARMATURE = 0.01
 """kg m^2, where the model file says nothing."""
 DAMPING_RATIO = 0.7
 LAG = 0.04
-"""s, damping over stiffness at the least: what moves is heavier while a foot is on the ground, and a physics step long."""
+"""s, damping over stiffness at the least, as what moves is heavier while a foot is on the ground."""
 SPARE = 4.0
 """Times the torque of standing that a servo can give, where the model file does not say what it can."""
 
@@ -118,11 +118,12 @@ def toppling(body: Body, mirror: MirrorGuess, leg: Leg, position: Array, stiffne
         height = float(up @ (posture.center_of_mass - in_base(posture, leg.foot, leg.sole)))
         return 0.5 * float(body.mass.sum()) * GRAVITY * height
 
-    # In units in which every servo has a stiffness of 1.
-    steps = 0.01 * np.eye(len(joints)) / np.sqrt(stiffness[joints] / stiffness[joints].max())[:, None]
+    # In units in which all servos are equally stiff.
+    weakest = stiffness[joints].min()
+    steps = 0.01 * np.diag(np.sqrt(weakest / stiffness[joints]))
     curvature = np.array(
         [[energy(a + b) - energy(a - b) - energy(b - a) + energy(-a - b) for a in steps] for b in steps]
     )
-    curvature /= 4.0 * 0.01**2 * stiffness[joints].max()
+    curvature /= 4.0 * 0.01**2 * weakest
     values, vectors = np.linalg.eigh(curvature)
     return max(0.0, float(-values[0])), vectors[:, 0] ** 2

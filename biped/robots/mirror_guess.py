@@ -59,8 +59,8 @@ def guess_mirror(body: Body) -> MirrorGuess:
 def unlikeness(posture: Posture, height: float) -> Array:
     """How much each joint's mirror image differs from each other joint, `[J, J]`; 0 for a perfect one.
 
-    The largest of: the distance between their axes, that between what they move, both over `height`, and half the
-    angle between their axes in rad.
+    The largest of: the distance between their axes and half of that between the centres of what they move, both over
+    `height`, and half of the angle between their axes in rad.
     """
     anchor, axis = posture.joint_anchor * MIRROR, mirrored_axis(posture.joint_axis)
     gap = posture.joint_anchor[None] - anchor[:, None]
@@ -68,7 +68,7 @@ def unlikeness(posture: Posture, height: float) -> Array:
     between = np.linalg.norm(gap - along, axis=-1) / height
     moved = np.linalg.norm(posture.moved_center[None] - posture.moved_center[:, None] * MIRROR, axis=-1) / height
     angle = np.arccos(np.clip(np.abs(axis @ posture.joint_axis.T), 0.0, 1.0))
-    unlike: Array = np.maximum(np.maximum(between, moved), 0.5 * angle)
+    unlike: Array = np.maximum(np.maximum(between, 0.5 * moved), 0.5 * angle)
     return unlike
 
 

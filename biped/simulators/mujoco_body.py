@@ -34,6 +34,8 @@ def read_body(mujoco: ModuleType, asset: Path) -> Body:
         model = spec.compile()
     except ValueError as error:
         text = " ".join(str(error).removeprefix("Error:").split())
+        if "stl_decoder" in text:
+            text += "; save the mesh as binary STL or as OBJ"
         raise ValueError(text if text.startswith(str(asset)) else f"{asset}: {text}") from None
     try:
         return _body(mujoco, asset, model)
