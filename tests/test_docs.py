@@ -20,6 +20,7 @@ from app.command_line import parse
 from app.experiment import Experiment
 from app.export.exporting import main as export_command
 from app.play_flags import read_command_line
+from app.robot.commands import main as robot_command
 from biped.env import BipedEnv
 from configs.presets import PRESETS
 from ppo.checkpoint.__main__ import main as checkpoint_command
@@ -108,6 +109,9 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         case ["python", "-m", "app.export", *rest]:
             pytest.importorskip("onnxruntime")
             assert export_command(rest) == 0
+        case ["python", "-m", "app.robot", *rest]:
+            pytest.importorskip("mjbatch")
+            assert robot_command(rest) == 0
         case ["python", "-m", module, *rest] if module.startswith("benchmarks."):
             check_benchmark(module, rest, monkeypatch)
         case ["python", "-m", "pytest", *rest] | ["pytest", *rest]:
@@ -133,7 +137,7 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(command: Command) -> bool:
     """Whether `check` runs the command instead of reading it only."""
     words = command.words
-    programs = (["python", "-m", "ppo.checkpoint"], ["python", "-m", "app.export"])
+    programs = [["python", "-m", module] for module in ("ppo.checkpoint", "app.export", "app.robot")]
     return "--help" in words or words[:3] in programs or words == ["make", "help"]
 
 
@@ -213,6 +217,8 @@ def test_flags_in_sentences_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known |= known_flags(lambda: parse_playing(["--help"]), monkeypatch)
     known |= known_flags(lambda: checkpoint_command(["export", "--help"]), monkeypatch)
     known |= known_flags(lambda: export_command(["--help"]), monkeypatch)
+    for command in ("import", "check"):
+        known |= known_flags(lambda words=(command, "--help"): robot_command(words), monkeypatch)
     for name in BENCHMARKS:
         benchmark = importlib.import_module(f"benchmarks.{name}")
         if hasattr(benchmark, "main"):
