@@ -45,10 +45,10 @@ def check_robot_file(name: str, engines: Mapping[str, Engine], picture: Path | N
         if engine.compiles and any(finding.kind == "wrong" for finding in findings):
             print(f"{engine_name}: not tried, as what is wrong above comes first", flush=True)
             continue
-        finding = _try_standing(engine_name, engine, robot, stood, alone=len(engines) == 1)
-        if finding is not None:
-            print(finding, flush=True)
-            findings.append(finding)
+        failure = _try_standing(engine_name, engine, robot, stood, alone=len(engines) == 1)
+        if failure is not None:
+            print(failure, flush=True)
+            findings.append(failure)
     if picture is not None and "mujoco" in stood:
         _picture(engines["mujoco"], robot, stood["mujoco"], picture, blind)
     if not findings:

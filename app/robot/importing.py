@@ -72,6 +72,8 @@ def _doubts(draft: Draft) -> list[str]:
     """What did not come out as it should, a line each."""
     body, pose = draft.body, draft.pose
     doubts = []
+    if not body.mass[0] > 0.0:
+        doubts.append(f"the root, {body.links[0]}, has no mass; let the link below it be the root of the model")
     if pose.tilt > TILTED:
         doubts.append(f"the soles stay tilted by {np.degrees(pose.tilt):.0f} degrees; try another --crouch")
     if abs(pose.offset) > OFF_CENTER:

@@ -1,6 +1,7 @@
 """A robot that holds its default pose for two seconds: does it stand, and what does it look like?"""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ def draw(engine: Engine, robot: Robot, state: State, file: Path) -> None:
     encoder = av.CodecContext.create("png", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
-    encoder.time_base = frame.time_base = 1
+    encoder.time_base = frame.time_base = Fraction(1)
     with atomic_write(file) as target:
         for packet in (*encoder.encode(frame), *encoder.encode(None)):
             target.write(bytes(packet))

@@ -91,7 +91,8 @@ class Body:
 def corners(body: Body, posture: Posture, shape: CollisionShape) -> Array:
     """The points `[P, 3]` of a shape, lowered by its radius, in the frame of the base, in m."""
     points: Array = posture.link_position[shape.link] + shape.points @ posture.link_rotation[shape.link].T
-    return points - np.array([0.0, 0.0, shape.radius])
+    points[:, 2] -= shape.radius
+    return points
 
 
 def foot_corners(body: Body, posture: Posture, link: int) -> Array:

@@ -66,9 +66,15 @@ def _units(body: Body, robot: Robot) -> Iterator[Finding]:
 def _inertias(body: Body, robot: Robot) -> Iterator[Finding]:
     size = body.height()
     for link, (name, mass, gyration) in enumerate(zip(body.links, body.mass, body.gyration, strict=True)):
-        moved = link in body.joint_link or link == 0
+        moved = link in body.joint_link
         if mass <= 0.0:
-            if moved:
+            if link == 0:
+                yield wrong(
+                    f"link {name}",
+                    "the root has no mass, and it is the base, which is pushed and loaded in training",
+                    "give it mass and inertia, or leave it out of the model so that the link below it is the root",
+                )
+            elif moved:
                 yield wrong(f"link {name}", "it has no mass", "give it an <inertial> with mass and inertia")
         elif gyration < GYRATION[0] or gyration > GYRATION[1] * size:
             yield suspicious(

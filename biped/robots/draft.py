@@ -83,8 +83,8 @@ def robot_text(draft: Draft, model: str) -> str:
     sideways = [joint for joint in order if joint not in legs or abs(axes[joint][1]) < PITCH]
     swinging = [leg.hip, mirror.others[leg.hip], leg.knee, mirror.others[leg.knee]]
     lines = [
-        f"# A first draft, worked out from {body.path.name}: {len(order)} joints, {body.mass.sum():.4g} kg. Look it",
-        "# through, then `biped-robot check` it.",
+        f"# A first draft, worked out from {body.path.name}: {len(order)} joints, {body.mass.sum():.4g} kg.",
+        "# Look it through, then let `biped-robot check` do so.",
         f"model: {_word(model)}",
         f"base: {_word(body.links[0])}",
         "# The links with the lowest collision shapes; the sole is the middle of the face that they stand on.",
@@ -113,7 +113,7 @@ def _notes(draft: Draft) -> list[str]:
     body = draft.body
     notes = [
         f"default [rad]: knees bent, soles level within {np.degrees(draft.pose.tilt):.1f} degrees, centre of mass "
-        f"{1e3 * draft.pose.offset + 0.0:.0f} mm ahead of their middle.",
+        f"within {1e3 * abs(draft.pose.offset):.0f} mm of their middle.",
         "stiffness [N m/rad], damping [N m s/rad]: from what each joint moves and the weight that it carries.",
         f"mirror: from names and geometry; mass matrices of postures and their images differ by {draft.asymmetry:.1%}.",
     ]

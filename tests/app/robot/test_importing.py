@@ -83,6 +83,7 @@ def test_a_file_is_replaced_only_on_request(tmp_path: Path, capsys: pytest.Captu
         (["model.dae"], ["model.dae", ".urdf or .xml"]),
         (["broken.urdf"], ["broken.urdf", "cannot be read"]),
         (["sideways.urdf"], ["sideways.urdf", "has no mirror image"]),
+        (["turned.urdf"], ["turned.urdf", "0 joints about y", "x forward, y left, z up"]),
         (["footless.urdf"], ["footless.urdf", "no two feet", "give each foot a box"]),
         (["broken.urdf", "-o", "a.txt"], ["a.txt", ".yaml"]),
         (["broken.urdf", "--crouch", "2"], ["--crouch", "from 0 to 0.6"]),
@@ -96,6 +97,9 @@ def test_what_cannot_be_imported_is_said_in_one_line(
     (tmp_path / "broken.urdf").write_text("<robot")
     text = BIPED.asset.read_text()
     (tmp_path / "sideways.urdf").write_text(text.replace('xyz="0 -0.06 -0.09"', 'xyz="0 -0.16 -0.09"'))
+    (tmp_path / "turned.urdf").write_text(
+        text.replace('axis xyz="0 1 0"', 'axis xyz="1 0 0"').replace("0 -1 0", "-1 0 0")
+    )
     (tmp_path / "footless.urdf").write_text(
         text.replace("<collision>", "<ignored>").replace("</collision>", "</ignored>")
     )

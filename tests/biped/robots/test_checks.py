@@ -168,6 +168,16 @@ def first(text: str, old: str, new: str) -> str:
             ["mesh lost.stl", "no such file"],
         ),
         (
+            lambda text: first(
+                text,
+                '<link name="base">',
+                '<link name="root"/><joint name="fixed" type="fixed"><parent link="root"/><child link="base"/></joint>'
+                '<link name="base">',
+            ),
+            "wrong",
+            ["link root", "the root has no mass", "leave it out"],
+        ),
+        (
             lambda text: text.replace('axis xyz="0 0 1"', 'axis xyz="0 1 0"'),
             "wrong",
             ["revolute_torso.mirror", "write mirror: revolute_torso"],
