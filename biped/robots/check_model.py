@@ -7,7 +7,7 @@ import numpy as np
 
 from biped.robots.body import Body, Posture
 from biped.robots.findings import Finding, suspicious, wrong
-from biped.robots.model_file import missing_meshes
+from biped.robots.model_file import ModelFile, missing_meshes
 from biped.robots.robot import Robot
 
 MASSES = 0.2, 300.0
@@ -82,13 +82,14 @@ def _inertias(body: Body, robot: Robot) -> Iterator[Finding]:
                 f"its inertia is that of {mass:.3g} kg at {gyration:.2g} m from the middle",
                 "inertia is in kg m^2; a box has mass / 12 * (a^2 + b^2)",
             )
-    if abs(robot.mass - float(body.mass.sum())) > 0.01 * robot.mass:
-        yield wrong(
-            "model: <inertial>",
-            f"the links that have one weigh {robot.mass:.4g} kg and the robot {body.mass.sum():.4g} kg, the rest being "
-            "worked out from shapes",
-            "give every link an <inertial>",
-        )
+    stated = ModelFile(body.path).links
+    for name, mass in zip(body.links, body.mass, strict=True):
+        if mass > 0.0 and not stated.get(name, 0.0) > 0.0:
+            yield wrong(
+                f"link {name}",
+                f"it has no <inertial>, and {mass:.3g} kg are worked out from its shapes as if they were of water",
+                "give it an <inertial> with mass and inertia",
+            )
 
 
 def _servos(body: Body, robot: Robot) -> Iterator[Finding]:

@@ -168,6 +168,14 @@ def first(text: str, old: str, new: str) -> str:
             ["mesh lost.stl", "no such file"],
         ),
         (
+            lambda text: (
+                text.replace(text[text.index("<inertial>", text.index('<link name="left_foot')) :], "", 1)
+                + text[text.index("</inertial>", text.index('<link name="left_foot')) + len("</inertial>") :]
+            ),
+            "wrong",
+            ["link left_foot", "no <inertial>"],
+        ),
+        (
             lambda text: first(
                 text,
                 '<link name="base">',
