@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from app.build import COMPILING, Engine
 from app.robot.standing import SECONDS, Standing, draw, stand
@@ -18,13 +19,21 @@ from biped.simulators.mujoco import import_mujoco
 from biped.simulators.mujoco_body import read_body
 
 
-def check_robot_file(name: str, engines: Mapping[str, Engine], picture: Path | None) -> int:
+class Picture(NamedTuple):
+    """What is to be drawn."""
+
+    file: Path
+    engine: Engine
+    """That draws it."""
+
+
+def check_robot_file(name: str, engines: Mapping[str, Engine], picture: Picture | None) -> int:
     """Print what is wrong or suspicious about a robot, let it stand in each engine, and draw it.
 
     Args:
         name: of a robot that comes with the project, or path of a robot file.
         engines: in which it stands. One that compiles is spared where something is wrong already.
-        picture: file to write; None to draw nothing.
+        picture: None to draw nothing.
 
     Returns:
         Exit code: 0, or 1 where something is wrong or the robot falls.
@@ -49,8 +58,8 @@ def check_robot_file(name: str, engines: Mapping[str, Engine], picture: Path | N
         if failure is not None:
             print(failure, flush=True)
             findings.append(failure)
-    if picture is not None and "mujoco" in stood:
-        _picture(engines["mujoco"], robot, stood["mujoco"], picture, blind)
+    if picture is not None and stood:
+        _draw(picture, robot, next(iter(stood.values())), blind)
     if not findings:
         print("nothing suspicious")
     return int(any(finding.kind == "wrong" for finding in findings))
@@ -100,12 +109,12 @@ def _mujoco(picture: bool) -> tuple[ModuleType, str | None]:
         return import_mujoco(), str(error)
 
 
-def _picture(engine: Engine, robot: Robot, standing: Standing, file: Path, blind: str | None) -> None:
+def _draw(picture: Picture, robot: Robot, standing: Standing, blind: str | None) -> None:
     try:
         if blind is not None:
             raise ValueError(blind)
-        draw(engine, robot, standing.end, file)
+        draw(picture.engine, robot, standing.end, picture.file)
     except ValueError as error:
         print(f"no picture: {' '.join(str(error).split())}", flush=True)
     else:
-        print(f"{file} shows it after {SECONDS:g} s", flush=True)
+        print(f"{picture.file} shows it after {SECONDS:g} s", flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.build import ENGINES, Engine
 from app.command_line import fail
-from app.robot.checking import check_robot_file
+from app.robot.checking import Picture, check_robot_file
 from app.robot.importing import DEPTH, FREQUENCY, import_model
 from ppo.checkpoint.__main__ import OneLineParser
 
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str], engines: Mapping[str, Engine] = ENGINES) -> i
         if options.command == "import":
             return import_model(options.model, options.output, options.crouch, options.frequency, force=options.force)
         simulators = tuple(engines) if options.simulator == "both" else (options.simulator,)
-        picture = None if options.no_picture else options.picture or Path(f"{Path(options.robot).stem}_standing.png")
+        file = options.picture or Path(f"{Path(options.robot).stem}_standing.png")
+        picture = None if options.no_picture else Picture(file, engines["mujoco"])
         return check_robot_file(options.robot, {name: engines[name] for name in simulators}, picture)
     except ValueError as error:
         fail(str(error))

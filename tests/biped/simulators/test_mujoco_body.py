@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from biped.robots.library import BIPED
+from biped.robots.model_file import urdf_with_found_meshes
 from biped.robots.robot_file import find_model
-from tests.biped.robots.bodies import biped, changed_urdf, published, read
+from biped.simulators.config import SimulationConfig
+from biped.simulators.mujoco import import_mujoco
+from biped.simulators.mujoco_model import build_model
+from tests.biped.robots.bodies import biped, changed_robot, changed_urdf, published, read
 
 
 def test_it_says_what_the_urdf_says() -> None:
@@ -100,3 +104,29 @@ def test_meshes_are_found_where_a_package_has_them(tmp_path: Path, monkeypatch: 
     (tmp_path / "robot" / "meshes" / "foot.obj").write_text(TETRAHEDRON)
     monkeypatch.chdir(tmp_path)
     assert any(len(shape.points) == 4 for shape in read(path).shapes)
+
+
+def test_what_is_only_drawn_may_be_missing_or_of_another_format(tmp_path: Path) -> None:
+    shown = f"{FOOT_BOX}\n      <material"
+    for name in ("lost.obj", "there.dae"):
+        (tmp_path / "there.dae").touch()
+        path = changed_urdf(tmp_path, (shown, f'<geometry><mesh filename="{name}"/></geometry>\n      <material'))
+        assert read(path).links == biped().links
+        robot = changed_robot(tmp_path, model=path)
+        model = build_model(import_mujoco(), robot, SimulationConfig(), visual=True)
+        assert model.nmesh == 0
+        # Genesis reads more formats.
+        assert len(list(urdf_with_found_meshes(path, None).iter("mesh"))) == (2 if name == "there.dae" else 0)
+
+
+def test_a_geom_is_a_mesh_if_the_class_that_it_inherits_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "robot.xml"
+    path.write_text(
+        '<mujoco><asset><mesh name="hull" file="hull.stl"/></asset><default><geom type="mesh"/><default class="foot">'
+        '<geom type="box"/></default><default class="legs"><geom group="1"/></default></default><worldbody>'
+        '<body name="base"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/><geom mesh="hull"/>'
+        '<geom class="foot" size="1 2 3"/><body name="leg" childclass="foot"><joint name="hip"/>'
+        '<inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/><geom size="4 5 6"/><geom class="legs" mesh="hull"/>'
+        "</body></body></worldbody></mujoco>"
+    )
+    assert [sorted(np.abs(shape.points[0])) for shape in read(path).shapes] == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
