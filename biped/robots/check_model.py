@@ -83,17 +83,23 @@ def _inertias(body: Body, robot: Robot) -> Iterator[Finding]:
                 "inertia is in kg m^2; a box has mass / 12 * (a^2 + b^2)",
             )
     stated = ModelFile(body.path).links
-    for name, mass in zip(body.links, body.mass, strict=True):
-        if mass > 0.0 and not stated.get(name, 0.0) > 0.0:
-            yield wrong(
-                f"link {name}",
-                f"it has no <inertial>, and {mass:.3g} kg are worked out from its shapes as if they were of water",
-                "give it an <inertial> with mass and inertia",
-            )
+    guessed = [
+        (name, mass)
+        for name, mass in zip(body.links, body.mass, strict=True)
+        if mass > 0.0 and not stated.get(name, 0.0) > 0.0
+    ]
+    if guessed:
+        weight = sum(mass for _, mass in guessed)
+        finding = wrong if weight > 0.01 * body.mass.sum() else suspicious
+        yield finding(
+            f"{'link' if len(guessed) == 1 else 'links'} {', '.join(name for name, _ in guessed)}",
+            f"there is no <inertial>, and {weight:.3g} kg are worked out from shapes as if they were of water",
+            "give each an <inertial> with mass and inertia",
+        )
 
 
 def _servos(body: Body, robot: Robot) -> Iterator[Finding]:
-    largest = PLACEHOLDER_EFFORT * robot.mass * 9.81 * robot.nominal_base_height
+    largest = PLACEHOLDER_EFFORT * float(body.mass.sum()) * 9.81 * robot.nominal_base_height
     for index, name in enumerate(robot.joint_names):
         place = body.joints.index(name)
         armature, effort = robot.armature[index], robot.effort_limit[index]

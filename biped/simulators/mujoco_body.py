@@ -28,6 +28,10 @@ def read_body(mujoco: ModuleType, asset: Path) -> Body:
         spec = read_spec(mujoco, asset, visual=False)
         base = _base(spec)
         for joint in list(base.joints):
+            if joint.type != mujoco.mjtJoint.mjJNT_FREE:
+                raise ValueError(
+                    f"the root {base.name} moves by the joint {joint.name}; robots here float freely, so leave it out"
+                )
             # It is held, whether the file lets it float or not.
             spec.delete(joint)
         base.pos, base.quat = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)

@@ -173,7 +173,7 @@ def first(text: str, old: str, new: str) -> str:
                 + text[text.index("</inertial>", text.index('<link name="left_foot')) + len("</inertial>") :]
             ),
             "wrong",
-            ["link left_foot", "no <inertial>"],
+            ["link left_foot: there is no <inertial>"],
         ),
         (
             lambda text: first(

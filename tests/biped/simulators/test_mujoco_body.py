@@ -63,6 +63,7 @@ SLIDING = (
         ("a.xml", '<mujoco><include file="b.xml"/></mujoco>', ["a.xml", "include", "b.xml", "name that file"]),
         ("a.xml", MJCF.format(""), ["a.xml", "no body"]),
         ("a.xml", MJCF.format('<body name="a"><joint/></body><body name="b"><joint/></body>'), ["2 bodies", "a, b"]),
+        ("a.xml", MJCF.format('<body name="a"><joint name="rootz"/></body>'), ["root a", "rootz", "float freely"]),
         ("a.xml", MJCF.format(SLIDING), ["joint hip", "hinges"]),
         ("a.xml", MJCF.format('<body name="a"><body><geom size="1"/></body></body>'), ["below a", "no name"]),
         ("a.xml", MJCF.format('<body name="a"><wheel/></body>'), ["wheel", "line"]),
