@@ -20,6 +20,7 @@ from app.command_line import parse
 from app.experiment import Experiment
 from app.export.exporting import main as export_command
 from app.play_flags import read_command_line
+from app.robot.commands import main as robot_command
 from biped.env import BipedEnv
 from configs.presets import PRESETS
 from ppo.checkpoint.__main__ import main as checkpoint_command
@@ -49,9 +50,10 @@ for words in json.load(sys.stdin):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of the commands, with the one file of the repository that they read."""
+    """The working folder of the commands, with the files of the repository that they read."""
     (tmp_path / "biped" / "assets").mkdir(parents=True)
-    shutil.copy(ROOT / "biped" / "assets" / "walk.zip", tmp_path / "biped" / "assets")
+    for name in ("walk.zip", "biped.urdf"):
+        shutil.copy(ROOT / "biped" / "assets" / name, tmp_path / "biped" / "assets")
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -108,6 +110,17 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         case ["python", "-m", "app.export", *rest]:
             pytest.importorskip("onnxruntime")
             assert export_command(rest) == 0
+        case ["python", "-m", "app.robot", *rest]:
+            pytest.importorskip("mjbatch")
+            if "--help" in rest:
+                assert known_flags(lambda: robot_command(rest), monkeypatch)
+                return
+            model = ["biped/assets/biped.urdf", "--output", "robot.yaml"]
+            # What a page checks is what it has imported before.
+            if rest[0] == "check":
+                assert robot_command(["import", *model]) == 0
+                rest = [*rest, "--simulator", "mujoco", "--no-picture"]
+            assert robot_command(rest) == 0
         case ["python", "-m", module, *rest] if module.startswith("benchmarks."):
             check_benchmark(module, rest, monkeypatch)
         case ["python", "-m", "pytest", *rest] | ["pytest", *rest]:
@@ -133,8 +146,9 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(command: Command) -> bool:
     """Whether `check` runs the command instead of reading it only."""
     words = command.words
-    programs = (["python", "-m", "ppo.checkpoint"], ["python", "-m", "app.export"])
-    return "--help" in words or words[:3] in programs or words == ["make", "help"]
+    programs = [["python", "-m", module] for module in ("ppo.checkpoint", "app.export", "app.robot")]
+    takes_long = words[:4] == ["python", "-m", "app.robot", "check"] and "mujoco" not in words
+    return "--help" in words or (words[:3] in programs and not takes_long) or words == ["make", "help"]
 
 
 def names(page: Path) -> str:
@@ -213,6 +227,8 @@ def test_flags_in_sentences_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known |= known_flags(lambda: parse_playing(["--help"]), monkeypatch)
     known |= known_flags(lambda: checkpoint_command(["export", "--help"]), monkeypatch)
     known |= known_flags(lambda: export_command(["--help"]), monkeypatch)
+    known |= known_flags(lambda: robot_command(["import", "--help"]), monkeypatch)
+    known |= known_flags(lambda: robot_command(["check", "--help"]), monkeypatch)
     for name in BENCHMARKS:
         benchmark = importlib.import_module(f"benchmarks.{name}")
         if hasattr(benchmark, "main"):

@@ -57,6 +57,9 @@ def test_its_programs_run_from_any_folder(wheel: Path, tmp_path: Path) -> None:
         return result.stdout
 
     assert "--num-envs" in run("biped-train", "--help")
+    assert "mine.yaml: 9 joints" in run(
+        "biped-robot", "import", str(site / "biped/assets/biped.urdf"), "-o", "mine.yaml"
+    )
     assert "environment steps" in run("biped-checkpoint", "inspect", str(site / "biped" / "assets" / "walk.zip"))
     if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
         assert "policy.onnx" in run("biped-export", str(site / "biped" / "assets" / "walk.zip"), "walk")

@@ -6,6 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from biped.robots.shapes import mesh_path
+
 LEFT_OUT = ("mesh", "texture", "material", "camera", "light", "actuator", "sensor", "keyframe")
 """Elements of an MJCF that physics does without: our own motors and sensors take the place of its."""
 
@@ -50,18 +52,83 @@ class ModelFile:
 
 
 def without_meshes(path: Path) -> str:
-    """The text of an MJCF without its meshes, which are only looked at, and without its motors, sensors and cameras."""
-    root = ElementTree.parse(path).getroot()
-    kinds = {node.get("class"): node.find("geom") for node in root.iter("default")}
-    shown = {name for name, geom in kinds.items() if geom is not None and geom.get("type") == "mesh"}
-    for parent in list(root.iter()):
+    """The text of an MJCF without its meshes, which are only looked at, and without its motors, sensors and cameras.
+
+    Raises:
+        ValueError: it cannot be read, or lies in several files.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    include = root.find(".//include")
+    if include is not None:
+        raise ValueError(
+            f"{path}: <include file={include.get('file')!r}>: a robot must lie in one file; name that file instead if "
+            "it holds the robot, or paste it in"
+        )
+    kinds = dict(_defaults(root.find("default"), "geom", {}, "main"))
+
+    def strip(parent: Element, inherited: str) -> None:
+        inherited = parent.get("childclass", inherited)
         for child in list(parent):
-            is_mesh = child.tag == "geom" and ("mesh" in child.attrib or child.get("class") in shown)
+            kind = {**kinds.get(child.get("class", inherited), {}), **child.attrib}
+            is_mesh = child.tag == "geom" and parent.tag != "default" and ("mesh" in kind or kind.get("type") == "mesh")
             if is_mesh or child.tag in LEFT_OUT:
                 parent.remove(child)
+            else:
+                strip(child, inherited)
+
+    strip(root, "main")
     for geom in root.iter("geom"):
         geom.attrib.pop("material", None)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def urdf_with_found_meshes(path: Path, formats: Sequence[str] | None) -> Element:
+    """A URDF whose meshes are named by their full paths.
+
+    Args:
+        path: of the URDF.
+        formats: endings of the meshes that are shown, in small letters; what is drawn with any other is left out, and
+            so is what is drawn with a file that there is not. None for all endings.
+
+    Raises:
+        ValueError: it cannot be read, or a mesh that the robot collides with is missing.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    for link in root.iter("link"):
+        for shape in (*link.findall("visual"), *link.findall("collision")):
+            mesh = shape.find("geometry/mesh")
+            if mesh is None:
+                continue
+            file = mesh_path(path, mesh.get("filename", ""))
+            shown = file.is_file() and (formats is None or file.suffix.lower() in formats)
+            if shape.tag == "visual" and not shown:
+                link.remove(shape)
+            elif not file.is_file():
+                raise ValueError(
+                    f"{path}: link {link.get('name')} collides with the mesh {mesh.get('filename')}, and there is no "
+                    f"file {file}; copy it there, or give the link a box, cylinder or sphere"
+                )
+            mesh.set("filename", str(file.absolute()))
+    return root
+
+
+def missing_meshes(path: Path) -> tuple[str, ...]:
+    """Names of the meshes that a URDF or an MJCF draws or collides with and that do not lie where it says."""
+    root = ElementTree.parse(path).getroot()
+    if root.tag != "mujoco":
+        names = [mesh.get("filename", "") for mesh in root.iter("mesh")]
+        return tuple(dict.fromkeys(name for name in names if not mesh_path(path, name).is_file()))
+    compiler = root.find("compiler")
+    settings: Mapping[str, str] = {} if compiler is None else compiler.attrib
+    folder = path.parent / settings.get("meshdir", settings.get("assetdir", ""))
+    names = [mesh.get("file", "") for mesh in root.iter("mesh") if mesh.get("file")]
+    return tuple(dict.fromkeys(name for name in names if not (folder / name).is_file()))
 
 
 def _read_urdf(root: Element) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -86,7 +153,7 @@ def _read_mjcf(root: Element) -> tuple[dict[str, float], dict[str, tuple[float, 
     compiler = root.find("compiler")
     degrees = compiler is None or compiler.get("angle", "degree") == "degree"
     factor = math.pi / 180.0 if degrees else 1.0
-    defaults = dict(_joint_defaults(root.find("default"), {}, "main"))
+    defaults = dict(_defaults(root.find("default"), "joint", {}, "main"))
     links: dict[str, float] = {}
     ranges: dict[str, tuple[float, float]] = {}
 
@@ -110,14 +177,14 @@ def _read_mjcf(root: Element) -> tuple[dict[str, float], dict[str, tuple[float, 
     return links, ranges
 
 
-def _joint_defaults(
-    node: Element | None, inherited: Mapping[str, str], name: str
+def _defaults(
+    node: Element | None, tag: str, inherited: Mapping[str, str], name: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Attributes of joints by class, those of the enclosing classes included."""
+    """Attributes of joints or other elements by class, those of the enclosing classes included."""
     if node is None:
         return
-    joint = node.find("joint")
-    attributes = {**inherited, **({} if joint is None else joint.attrib)}
+    element = node.find(tag)
+    attributes = {**inherited, **({} if element is None else element.attrib)}
     yield node.get("class", name), attributes
     for child in node.findall("default"):
-        yield from _joint_defaults(child, attributes, "")
+        yield from _defaults(child, tag, attributes, "")

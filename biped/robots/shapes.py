@@ -131,12 +131,12 @@ def _shape(visual: Element, asset: Path, colors: Mapping[str, tuple[float, ...]]
         if element.tag == "sphere":
             return Shape("sphere", (float(element.get("radius", 0.0)),), None, placement, color)
         if element.tag == "mesh":
-            path = _mesh_path(asset, element.get("filename", ""))
+            path = mesh_path(asset, element.get("filename", ""))
             return Shape("mesh", _three(element, "scale", (1.0, 1.0, 1.0)), path, placement, color)
     raise ValueError(f"{asset}: a shape is neither box, cylinder, sphere nor mesh")
 
 
-def _mesh_path(asset: Path, name: str) -> Path:
+def mesh_path(asset: Path, name: str) -> Path:
     """The file of a mesh; `package://` is looked for in the folders above the URDF, as nobody says where it lies."""
     if not name.startswith("package://"):
         return asset.parent / name.removeprefix("file://")

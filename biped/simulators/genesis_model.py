@@ -5,8 +5,9 @@ Genesis itself is passed in, as only `biped/simulators/genesis.py` imports it.
 
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
-from biped.robots.model_file import without_meshes
+from biped.robots.model_file import urdf_with_found_meshes, without_meshes
 from biped.robots.robot import Robot
 
 
@@ -20,4 +21,5 @@ def morph(gs: ModuleType, robot: Robot) -> Any:  # noqa: ANN401
     }
     if robot.asset.suffix == ".xml":
         return gs.morphs.MJCF(file=without_meshes(robot.asset), **settings)
-    return gs.morphs.URDF(file=str(robot.asset), links_to_keep=[robot.base_link, *robot.foot_links], **settings)
+    text = ElementTree.tostring(urdf_with_found_meshes(robot.asset, None), encoding="unicode")
+    return gs.morphs.URDF(file=text, links_to_keep=[robot.base_link, *robot.foot_links], **settings)

@@ -15,6 +15,9 @@ RENDERING_REMEDY = (
     "set MUJOCO_GL to egl, osmesa or glfw, whichever is installed, or record the video with Genesis instead"
 )
 
+TALLEST = 0.33
+"""m, height looked at up to which a robot fits into the picture from `CAMERA_OFFSET`."""
+
 PICTURE_SIZE = 480, 640
 """Rows and columns of a frame."""
 
@@ -47,9 +50,11 @@ class Camera:
         # The camera keeps its height, so that the robot is seen to bob and not the ground.
         camera.lookat = [*qpos[:2], self._height]
         x, y, z = CAMERA_OFFSET
-        camera.distance = np.linalg.norm(CAMERA_OFFSET)
+        length = np.linalg.norm(CAMERA_OFFSET)
+        # A taller robot is looked at from farther away.
+        camera.distance = length * max(1.0, self._height / TALLEST)
         camera.azimuth = np.degrees(np.arctan2(-y, -x))
-        camera.elevation = np.degrees(-np.arcsin(z / camera.distance))
+        camera.elevation = np.degrees(-np.arcsin(z / length))
         self._renderer.update_scene(self._data, camera)
         return np.array(self._renderer.render(), dtype=np.uint8)
 

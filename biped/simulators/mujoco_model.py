@@ -3,13 +3,17 @@
 MuJoCo itself is passed in, as only `biped/simulators/mujoco.py` imports it.
 """
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
-from biped.robots.model_file import without_meshes
+from biped.robots.model_file import urdf_with_found_meshes, without_meshes
 from biped.robots.robot import Robot
 from biped.simulators.config import GROUND_FRICTION, SimulationConfig
+
+MESH_FORMATS = (".stl", ".obj", ".msh")
+"""Endings of the meshes that MuJoCo reads."""
 
 
 def sole_site(foot_link: str) -> str:
@@ -24,7 +28,7 @@ def contact_sensor(foot_link: str) -> str:
 
 def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, visual: bool) -> Any:  # noqa: ANN401
     """The robot with a free base, servos and ground, compiled to an `MjModel`; `visual` for one to look at."""
-    spec = _read(mujoco, robot, visual=visual)
+    spec = read_spec(mujoco, robot.asset, visual=visual)
     spec.option.timestep = config.control_dt / config.substeps
     spec.option.iterations = config.iterations
     spec.option.tolerance = config.tolerance
@@ -69,20 +73,24 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
     return spec.compile()
 
 
-def _read(mujoco: ModuleType, robot: Robot, *, visual: bool) -> Any:  # noqa: ANN401
-    """The robot alone as an `MjSpec`, with its meshes if it is to be looked at."""
-    if robot.asset.suffix == ".xml":
+def read_spec(mujoco: ModuleType, asset: Path, *, visual: bool) -> Any:  # noqa: ANN401
+    """The robot of a URDF or an MJCF alone as an `MjSpec`, with its meshes if it is to be looked at.
+
+    Raises:
+        ValueError: it cannot be read, or lacks a file.
+    """
+    if asset.suffix == ".xml":
         if not visual:
-            return mujoco.MjSpec.from_string(without_meshes(robot.asset))
-        spec = mujoco.MjSpec.from_file(str(robot.asset))
+            return mujoco.MjSpec.from_string(without_meshes(asset))
+        spec = mujoco.MjSpec.from_file(str(asset))
         for group in (spec.actuators, spec.sensors, spec.keys, spec.cameras, spec.lights):
             for one in list(group):
                 spec.delete(one)
         return spec
-    description = ElementTree.parse(robot.asset).getroot()
+    description = urdf_with_found_meshes(asset, MESH_FORMATS if visual else ())
     # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
     # hangs from a fixed joint.
-    settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true"}
+    settings = {"fusestatic": "false", "discardvisual": "false" if visual else "true", "strippath": "false"}
     ElementTree.SubElement(ElementTree.SubElement(description, "mujoco"), "compiler", settings)
     return mujoco.MjSpec.from_string(ElementTree.tostring(description, encoding="unicode"))
 

@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from biped.robots.library import BIPED
+from biped.robots.mirror_guess import mirror_error
 from biped.robots.model_file import ModelFile, without_meshes
 from biped.robots.robot import Robot
 from biped.robots.robot_file import BUILT_IN, built_in, load_robot
 from biped.simulators.config import SimulationConfig
 from biped.simulators.mujoco_model import build_model
+from tests.biped.robots.bodies import mirror_of, read
 
 mujoco = pytest.importorskip("mujoco")
 
@@ -144,21 +146,10 @@ def test_in_the_default_pose_the_soles_lie_flat_on_the_ground_and_the_weight_abo
 
 def test_a_posture_and_its_mirror_image_have_the_same_inertia(robot: Robot) -> None:
     """The mass matrix of the joints in a random posture, seen in the mirror, is that of the mirrored posture."""
-    model = build_model(mujoco, robot, SimulationConfig(), visual=False)
-    columns = [int(model.joint(joint).dofadr[0]) for joint in robot.joint_names]
-    order, signs = list(robot.mirror_joints), np.array(robot.mirror_signs)
-    low, high = np.clip(np.array(robot.joint_range), -1.0, 1.0).T
-    posture = np.random.default_rng(1).uniform(0.5 * low, 0.5 * high)
-
-    def inertia(position: np.ndarray) -> np.ndarray:
-        data = posed(robot, model, position)
-        matrix = np.zeros((model.nv, model.nv))
-        mujoco.mj_fullM(model, data, matrix)
-        return matrix[np.ix_(columns, columns)]
-
-    mirrored = inertia(signs * posture[order])[np.ix_(order, order)] * np.outer(signs[order], signs[order])
+    body = read(robot.asset)
+    mirror = mirror_of(body, robot)
     # Published models of real robots are symmetric to a few percent.
-    assert np.abs(mirrored - inertia(posture)).max() < 0.05 * np.abs(mirrored).max()
+    assert mirror_error(body, mirror.others, mirror.signs, np.zeros(len(body.joints))).max() < 0.05
 
 
 def posed(robot: Robot, model: Any, position: Any) -> Any:  # noqa: ANN401 - MuJoCo has no types
