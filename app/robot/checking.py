@@ -8,13 +8,14 @@ from types import ModuleType
 from typing import NamedTuple
 
 from app.build import COMPILING, Engine
-from app.robot.standing import SECONDS, Standing, draw, stand
+from app.robot.standing import SECONDS, TRAINING, Standing, draw, stand
 from biped.robots.check_mirror import check_mirror
 from biped.robots.check_model import check_model
 from biped.robots.check_pose import check_pose
 from biped.robots.findings import Finding, wrong
 from biped.robots.robot import Robot
 from biped.robots.robot_file import load_robot
+from biped.simulators.config import fine
 from biped.simulators.mujoco import import_mujoco
 from biped.simulators.mujoco_body import read_body
 
@@ -78,6 +79,7 @@ def _try_standing(
         return None
     if engine.compiles:
         print(f"{name}: {COMPILING}", flush=True)
+    finer = fine(TRAINING)
     try:
         standing = stand(engine, robot)
     except Exception as error:  # Each engine has exceptions of its own for a model that it cannot build.
@@ -87,8 +89,14 @@ def _try_standing(
         )
     stood[name] = standing
     if standing.fell_after is not None:
+        fall = f"it falls within {standing.fell_after:.2f} s"
+        # Compiling once more would take minutes.
+        if not engine.compiles and stand(engine, robot, finer).fell_after is None:
+            steps = f"{TRAINING.substeps} physics steps per control step, and stands with {finer.substeps}"
+            remedy = f"raise the damping of the stiffest joints, or train with --simulation.substeps {finer.substeps}"
+            return wrong(f"standing in {name}", f"{fall} with {steps}", remedy)
         remedy = "correct what is named above, stiffen the ankles, or bend the knees less"
-        return wrong(f"standing in {name}", f"it falls within {standing.fell_after:.2f} s", remedy)
+        return wrong(f"standing in {name}", fall, remedy)
     print(
         f"{name}: stands for {SECONDS:g} s; the base at {standing.height:.3f} m, in the file "
         f"{robot.nominal_base_height:.3f} m; tilted by {math.degrees(standing.tilt):.1f} degrees at most",

@@ -11,11 +11,12 @@ import torch
 from app.build import Engine
 from biped.robots.robot import Robot
 from biped.simulators.config import SimulationConfig
-from biped.simulators.interface import Simulator
 from biped.simulators.state import State
 from ppo.checkpoint.atomic import atomic_write
 
 SECONDS = 2.0
+TRAINING = SimulationConfig()
+"""The physics that robots are trained with."""
 TILTED = math.radians(30.0)
 """rad, beyond which it has fallen."""
 
@@ -33,13 +34,13 @@ class Standing(NamedTuple):
     """Of one robot."""
 
 
-def stand(engine: Engine, robot: Robot) -> Standing:
-    """Let a robot hold its default pose.
+def stand(engine: Engine, robot: Robot, physics: SimulationConfig = TRAINING) -> Standing:
+    """Let a robot hold its default pose, with the physics of training or with another one.
 
     Raises:
         ValueError: the engine is missing.
     """
-    simulator = _one(engine, robot)
+    simulator = engine.make(robot, 1, physics, torch.device("cpu"))
     try:
         target = torch.tensor([robot.default_joint_position])
         tilt, fell = 0.0, None
@@ -64,7 +65,7 @@ def draw(engine: Engine, robot: Robot, state: State, file: Path) -> None:
         OSError: the file cannot be written.
     """
     # A simulation of its own, as in one with a camera the meshes of some models collide.
-    simulator = _one(engine, robot, camera=True)
+    simulator = engine.make(robot, 1, TRAINING, torch.device("cpu"), camera=True)
     try:
         simulator.reset(
             torch.ones(1, dtype=torch.bool), state.base_position, state.base_quaternion, state.joint_position
@@ -79,7 +80,3 @@ def draw(engine: Engine, robot: Robot, state: State, file: Path) -> None:
     with atomic_write(file) as target:
         for packet in (*encoder.encode(frame), *encoder.encode(None)):
             target.write(bytes(packet))
-
-
-def _one(engine: Engine, robot: Robot, *, camera: bool = False) -> Simulator:
-    return engine.make(robot, 1, SimulationConfig(), torch.device("cpu"), camera=camera)

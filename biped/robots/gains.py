@@ -21,7 +21,7 @@ SAG = 0.04
 USUAL_ARMATURE = 0.01
 """kg m^2, where the model file says nothing."""
 DAMPING_RATIO = 0.7
-LAG = 0.04
+LAG = 0.06
 """s, damping over stiffness at the least, as what moves is heavier while a foot is on the ground."""
 SPARE = 4.0
 """Times the torque of standing that a servo can give, where the model file does not say what it can."""

@@ -1,12 +1,16 @@
 """`biped-robot check` says what it found, lets the robot stand and draws it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from app.build import ENGINES, Engine
 from app.robot.commands import main
+from biped.robots.robot import Robot
+from biped.simulators.config import SimulationConfig
 from biped.simulators.mujoco import MujocoSimulator, import_mujoco
 from tests.biped.robots.bodies import changed_robot, changed_urdf
 
@@ -113,3 +117,16 @@ def test_files_that_cannot_be_read(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert [word for word in words if word not in error] == [], error
+
+
+def test_a_robot_that_stands_in_fine_steps_only_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    def make(
+        robot: Robot, num_envs: int, config: SimulationConfig, device: torch.device, **flags: bool
+    ) -> MujocoSimulator:
+        weak = dataclasses.replace(robot, stiffness=(1.0,) * 9)
+        return MujocoSimulator(robot if config.substeps > 2 else weak, num_envs, config, device, **flags)
+
+    engines = {"mujoco": ENGINES["mujoco"]._replace(make=make)}
+    assert main(["check", "biped", *MUJOCO], engines) == 1
+    out = capsys.readouterr().out
+    assert "with 2 physics steps per control step, and stands with 10; raise the damping" in out
