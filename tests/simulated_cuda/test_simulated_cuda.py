@@ -1,0 +1,43 @@
+"""What the code does on a GPU, checked on a simulated one: each file of `checks` in a process of its own."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command import ROOT, USER_ENVIRONMENT
+from tests.simulated_cuda import device
+
+CHECKS = sorted(Path(__file__).with_name("checks").glob("check_*.py"))
+NEEDS = {"check_genesis": "genesis"}
+"""Package that a file of checks needs."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built() -> Path:
+    if device.compiler() is None:
+        pytest.skip("there is no C++ compiler for the simulated CUDA device")
+    try:
+        return device.library()
+    except subprocess.CalledProcessError as error:
+        pytest.fail(f"the simulated CUDA device does not compile:\n{error.stderr}")
+
+
+@pytest.mark.parametrize("file", CHECKS, ids=lambda file: file.stem)
+def test_on_the_simulated_device(file: Path) -> None:
+    needed = NEEDS.get(file.stem)
+    if needed is not None and find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    options = ("--quiet", "--capture=no", "-p", "no:cacheprovider", "-o", "python_files=check_*.py")
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.simulated_cuda", "pytest", str(file), *options],
+        cwd=ROOT,
+        env={**USER_ENVIRONMENT, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900.0,
+    )
+    print(result.stdout)
+    assert result.returncode == 0, result.stdout + result.stderr
