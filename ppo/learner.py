@@ -62,7 +62,9 @@ class Learner:
         if ppo.normalize_observation:
             policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
         policy.bound_actions(env.action_low.tolist(), env.action_high.tolist())
-        self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
+        self.optimizer = FlatAdam(
+            policy.parameters(), ppo.learning_rate, packed=[lstm.in_cudnn_order() for lstm in policy.lstms]
+        )
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, total_timesteps)
         self.minibatch_generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches", processes.rank))
         algorithm = PPO if ppo.replay == 1 else ReplayPPO

@@ -116,6 +116,10 @@ class EpisodicLSTM(nn.LSTM):
         """Whether it runs through compiled kernels."""
         return False
 
+    def in_cudnn_order(self) -> list[nn.Parameter]:
+        """The weights as cuDNN uses them without copying them at every call: all matrices, then all biases."""
+        return sorted(self.parameters(), key=Tensor.dim, reverse=True)
+
     def initial_state(self, num_envs: int) -> LstmState:
         """Zero state for `num_envs` sequences, on the device and in the type of the weights."""
         weight = self.weight_hh_l0

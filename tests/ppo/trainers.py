@@ -34,13 +34,14 @@ def make_trainer(
     keep: int | None = None,
     processes: Processes | None = None,
     precision: PrecisionName = "auto",
+    policy: PolicyConfig = POLICY,
 ) -> Trainer:
     """A silent training that saves every thousand control steps."""
     torch.manual_seed(seed)
     folder.mkdir(exist_ok=True)
     learner = Learner(
         env,
-        RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim).to(env.device),
+        RecurrentActorCritic(policy, env.observation_dim, env.action_dim).to(env.device),
         ppo,
         total_timesteps,
         precision=Precision.resolve(precision, env.device),
