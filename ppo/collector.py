@@ -11,7 +11,7 @@ from ppo.episodes import EpisodeStatistics
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
 from ppo.rollout import Experience, Rollout
-from ppo.runtime import Precision, Stopwatch
+from ppo.runtime import Stopwatch
 
 
 class Collector:
@@ -21,7 +21,6 @@ class Collector:
         env: the environments.
         policy: network that acts, on the environment's device.
         n_steps: `T`.
-        precision: arithmetic of the network.
         stopwatch: told of the phases "policy" and "simulation".
         seed: of the exploration.
     """
@@ -31,11 +30,10 @@ class Collector:
         env: VecEnv,
         policy: RecurrentActorCritic,
         n_steps: int,
-        precision: Precision,
         stopwatch: Stopwatch,
         seed: int,
     ) -> None:
-        self.env, self.policy, self.precision, self.stopwatch = env, policy, precision, stopwatch
+        self.env, self.policy, self.stopwatch = env, policy, stopwatch
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
         self.episodes = EpisodeStatistics(env.num_envs, env.device)
         self.rollout = Rollout.zeros(n_steps, env.num_envs, env.observation_dim, env.action_dim, env.device)
@@ -72,13 +70,13 @@ class Collector:
         for t in range(rollout.shape[0]):
             if interrupted():
                 break
-            with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
+            with self.stopwatch.phase("policy"), torch.no_grad():
                 noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
                 action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
                 observations[t], episode_starts[t] = observation, episode_start
                 actions[t], log_probs[t] = action, log_prob
             with self.stopwatch.phase("simulation"):
-                step = env.step(self.policy.clip(action.float()))
+                step = env.step(self.policy.clip(action))
             with self.stopwatch.phase("policy"), torch.no_grad():
                 reward = zero_where_not_finite(step.reward)
                 rewards[t], terminated[t], truncated[t] = reward, step.terminated, step.truncated

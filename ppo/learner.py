@@ -36,7 +36,7 @@ class Learner:
         policy: network, on the environment's device.
         ppo: hyper-parameters.
         total_timesteps: control steps over all environments at which a learning rate that falls is at its end.
-        precision: arithmetic of the network.
+        precision: arithmetic of the gradient steps.
         processes: this process among those that train together.
         seed: of the run; exploration and minibatches of every process have a stream of their own.
         facts: plain values to store with every checkpoint, such as the configuration.
@@ -71,7 +71,7 @@ class Learner:
         self.algorithm = algorithm(policy, self.optimizer, ppo, self.minibatch_generator, precision, processes)
         self.stopwatch = Stopwatch(env.device)
         self.collector = Collector(
-            env, policy, ppo.n_steps, precision, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
+            env, policy, ppo.n_steps, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
         )
         self.best_score = -math.inf
         """The best that an evaluator has said of the policy."""

@@ -181,10 +181,10 @@ def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[T
             )
             bootstraps.append((t, rows, policy.value(output)))
     output, _, _ = advance(experience.next_observation, actor_state, critic_state, experience.next_episode_start)
-    values = policy.value(torch.stack((*latents, output))).float()
+    values = policy.value(torch.stack((*latents, output)))
     next_values = values[1:].masked_fill(rollout.done, 0.0)
     for t, rows, bootstrap in bootstraps:
-        next_values[t, rows] = bootstrap.float()
+        next_values[t, rows] = bootstrap
     return values[:-1], next_values, critic_state
 
 

@@ -53,7 +53,10 @@ def derive_seed(seed: int, *purpose: int | str) -> int:
 
 @dataclass(frozen=True)
 class Precision:
-    """Arithmetic of the network's matrix products. Losses and the optimiser are always float32."""
+    """Arithmetic of the network's matrix products in gradient steps. Losses and the optimiser are always float32.
+
+    Outside of gradient steps bf16 is tf32 on CUDA: a control step would spend its time on casting the weights.
+    """
 
     name: Literal["fp32", "tf32", "bf16"]
     device_type: str
@@ -73,12 +76,13 @@ class Precision:
             raise ValueError("bf16 is not supported by this GPU; use tf32 or fp32")
         if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
             raise ValueError("bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
-        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        tf32 = device.type == "cuda" and name != "fp32"
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
         return cls(name, device.type)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Context for a forward pass."""
+        """Context for the forward pass of a gradient step."""
         if self.name == "bf16":
             return torch.autocast(self.device_type, dtype=torch.bfloat16)
         return contextlib.nullcontext()

@@ -196,7 +196,7 @@ class PPO:
         optimizer: its Adam.
         config: hyper-parameters.
         generator: host generator that draws the environments of each minibatch.
-        precision: arithmetic of the network.
+        precision: arithmetic of the gradient steps.
         processes: over which gradients and statistics are averaged.
     """
 
@@ -228,7 +228,7 @@ class PPO:
         Returns:
             What to learn from, and the critic's state after the newest rollout.
         """
-        with torch.no_grad(), self.precision.autocast():
+        with torch.no_grad():
             values, next_values, critic_state = critic_pass(self.policy, newest)
         rollout, config = newest.rollout, self.config
         advantage = generalized_advantage(

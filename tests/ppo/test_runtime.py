@@ -62,7 +62,7 @@ def test_devices_that_are_not_there(name: str, count: int, message: str, monkeyp
         ("auto", "cuda", "tf32", "high"),
         ("fp32", "cuda", "fp32", "highest"),
         ("tf32", "cuda", "tf32", "high"),
-        ("bf16", "cuda", "bf16", "highest"),
+        ("bf16", "cuda", "bf16", "high"),
         pytest.param(
             *("bf16", "cpu", "bf16", "highest"),
             marks=pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16"),
@@ -75,7 +75,7 @@ def test_precision(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     assert Precision.resolve(name, torch.device(device)) == Precision(resolved, device)  # type: ignore[arg-type]
     assert torch.get_float32_matmul_precision() == matmul
-    assert torch.backends.cudnn.allow_tf32 is (resolved == "tf32")
+    assert torch.backends.cudnn.allow_tf32 is (matmul == "high")
 
 
 def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
