@@ -58,6 +58,8 @@ class Collector:
     def collect(self, interrupted: Callable[[], bool]) -> None:
         """Fill the rollout, or less of it as soon as `interrupted()`."""
         env, rollout = self.env, self.rollout
+        # In training mode cuDNN would keep what only a backward pass needs.
+        self.policy.eval()
         if self.observation is None:
             self.observation = env.reset()
         observation, episode_start = self.observation, self.episode_start

@@ -270,6 +270,7 @@ class PPO:
     def _optimize(self, experience: Experience, interrupted: Callable[[], bool]) -> list[list[dict[str, Tensor]]]:
         """Take the steps of an update; returns the scalars of each minibatch of each epoch, up to its end."""
         history: list[list[dict[str, Tensor]]] = []
+        self.policy.train()
         epochs = self.epochs(experience.rollout.shape[1])
         for _ in range(self.config.n_epochs):
             # Several processes must agree on it, which takes an exchange.

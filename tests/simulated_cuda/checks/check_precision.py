@@ -9,7 +9,7 @@ from ppo.learner import Learner
 from ppo.runtime import PrecisionName
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.trainers import PPO, make_trainer
-from tests.simulated_cuda.counting import PACKING, counted
+from tests.simulated_cuda.counting import PACKING, RESERVE, counted
 
 
 def make_learner(folder: Path, precision: PrecisionName) -> Learner:
@@ -31,6 +31,15 @@ def test_bf16_casts_the_weights_in_gradient_steps_only(tmp_path: Path) -> None:
         learner.improve()
     # Actor and critic.
     assert counts.of(PACKING) == 2 * PPO.n_epochs * PPO.n_minibatches
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_only_gradient_steps_keep_what_a_backward_pass_needs(precision: PrecisionName, tmp_path: Path) -> None:
+    learner = make_learner(tmp_path, precision)
+    iterate(learner)
+    with counted() as counts:
+        iterate(learner)
+    assert counts.of(RESERVE) == 0, counts.crossings().table()
 
 
 def test_bf16_learns_nearly_the_same(tmp_path: Path) -> None:
