@@ -160,7 +160,12 @@ class Learner:
             hyperparameters=self.ppo.sb3_hyperparameters(env.num_envs, rate, self.seed),
             num_timesteps=self.num_timesteps,
             n_updates=self.n_updates,
-            own_facts={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
+            own_facts={
+                "num_envs": env.num_envs,
+                "processes": self.processes.count,
+                "device": env.device.type,
+                **self.facts,
+            },
             own_state={
                 "learning_rate": self.learning_rate.state_dict(),
                 "best_score": self.best_score,
