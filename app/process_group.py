@@ -12,12 +12,32 @@ from ppo.value_ranges import ConfigurationError
 
 
 def resolve_processes(experiment: Experiment, device: torch.device) -> int:
-    """How many processes train together."""
+    """How many processes train together.
+
+    Raises:
+        ValueError: there are more than GPUs.
+    """
     if processes.launched_by_torchrun():
+        check_gpus(experiment, device, processes.local_count(), "torchrun", "--nproc-per-node")
         return int(os.environ["WORLD_SIZE"])
     if experiment.processes != "auto":
+        check_gpus(experiment, device, experiment.processes, "--processes", "--processes")
         return experiment.processes
     return torch.cuda.device_count() if device.type == "cuda" else cpu_cores()
+
+
+def check_gpus(experiment: Experiment, device: torch.device, count: int, starter: str, flag: str) -> None:
+    """Check that each of `count` processes on this machine, which `starter` starts, has a GPU of its own.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    # The other processes see but one GPU, their own.
+    if device.type == "cuda" and processes.local_rank() == 0 and count > torch.cuda.device_count():
+        raise ValueError(
+            f"{starter}: {count} processes need a GPU each, and --device {experiment.device} offers "
+            f"{torch.cuda.device_count()}; use {flag} {torch.cuda.device_count()}"
+        )
 
 
 def check_division(experiment: Experiment, count: int) -> None:

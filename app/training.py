@@ -67,7 +67,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         with about("--robot"):
             parts = dataclasses.replace(parts or Parts(), robot=load_robot(experiment.robot))
         with about(f"--device {experiment.device}"):
-            device = resolve_device(experiment.device)
+            device = resolve_device(experiment.device, process_group.local_rank())
         if parts.engines[experiment.simulator].on_cpu_only:
             device = on_the_cpu(experiment, device)
         with about(f"--precision {experiment.precision}"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,29 +13,57 @@ import torch
 from numpy.random import SeedSequence
 from torch import nn
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""CUDA looks at this variable once, when it is used first."""
+
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device if there is one, else the CPU.
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called `name`; `auto` is `cuda` if there is a GPU, else the CPU.
+
+    A GPU is always `cuda:0` to its process, because simulators take the first one that they see, whatever they are
+    told. Nothing may have used CUDA before.
+
+    Args:
+        name: auto, cpu, cuda or cuda:<index>.
+        local_rank: number of this process on its machine; of several GPUs, `cuda` is the one of this number.
 
     Raises:
         ValueError: the name is unknown or the device is not there.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "auto" else name)
     except RuntimeError:
         raise ValueError(f"{name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
     if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
         raise ValueError(f"{name} is not supported; use auto, cpu, cuda or cuda:<index>")
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError("this machine or this PyTorch build has no CUDA; use cpu")
-        if device.index is not None and device.index >= torch.cuda.device_count():
-            raise ValueError(f"there is no {name}, only {torch.cuda.device_count()} CUDA devices")
-    return device
+    if device.type == "cpu":
+        return device
+    if torch.cuda.device_count():
+        see_one_gpu(local_rank if device.index is None else device.index)
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if name == "auto":
+        return torch.device("cpu")
+    raise ValueError("this machine or this PyTorch build has no CUDA; use cpu")
+
+
+def see_one_gpu(index: int) -> None:
+    """Hide all GPUs but one from this process, unless it is the first, which is taken anyway.
+
+    Raises:
+        ValueError: it is not there, or CUDA is in use already.
+    """
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise ValueError(f"there is no cuda:{index}, only {count} CUDA devices")
+    if index == 0:
+        return
+    names = os.environ.get(VISIBLE, ",".join(map(str, range(count)))).split(",")
+    os.environ[VISIBLE] = names[index].strip()
+    if torch.cuda.device_count() > 1:
+        raise ValueError(f"the other GPUs cannot be hidden from here; set {VISIBLE}={names[index]} and use cuda")
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:

@@ -1,4 +1,7 @@
-"""Run a program, or pytest, on the simulated device: `python -m tests.simulated_cuda train.py --device cuda`."""
+"""Run a program, or pytest, on the simulated device: `python -m tests.simulated_cuda train.py --device cuda`.
+
+`without-physics` in the place of `train.py` trains robots that do not fall, and says on which GPU.
+"""
 
 import os
 import sys
@@ -19,9 +22,18 @@ def main(arguments: list[str]) -> int:
         return int(pytest.main(rest))
     from app.playing import main as play
     from app.training import main as train
-    from tests.simulated_cuda import genesis
+    from tests.app.fake_engines import parts
+    from tests.simulated_cuda import genesis, nccl
 
-    sys.argv = arguments
+    nccl.install()
+    # What other processes of the training are started with.
+    sys.argv = ["-m", "tests.simulated_cuda", *arguments]
+    if program == "without-physics":
+        import torch
+
+        code = train(rest, parts())
+        print(f"process {os.environ.get('RANK', 0)} has used {torch.cuda.get_device_name()}")
+        return code
     genesis.install()
     with counting.counted() as counts:
         code = {"train.py": train, "play.py": play}[program](rest)

@@ -81,6 +81,11 @@ def install(listener: Callable[[str, str], None]) -> None:
         def elapsed_time(self, other: "Event") -> float:
             return 1e3 * (other.seconds - self.seconds)
 
+    class Stream:
+        """The only one."""
+
+        cuda_stream = 0
+
     replacements = {
         "is_available": lambda: bool(_seen_by_cuda()),
         "device_count": lambda: len(visible_gpus()),
@@ -89,6 +94,8 @@ def install(listener: Callable[[str, str], None]) -> None:
         "get_device_name": lambda device=None: f"simulated GPU {_seen_by_cuda()[0]}",
         "is_bf16_supported": lambda: True,
         "is_current_stream_capturing": lambda: False,
+        "current_stream": lambda device=None: Stream,
+        "default_stream": lambda device=None: Stream,
         "synchronize": lambda device=None: listener("wait", "synchronize"),
         "_lazy_init": lambda: None,
         "Event": Event,

@@ -8,21 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT
-from tests.simulated_cuda import device
 
 CHECKS = sorted(Path(__file__).with_name("checks").glob("check_*.py"))
 NEEDS = {"check_genesis": "genesis"}
 """Package that a file of checks needs."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def built() -> Path:
-    if device.compiler() is None:
-        pytest.skip("there is no C++ compiler for the simulated CUDA device")
-    try:
-        return device.library()
-    except subprocess.CalledProcessError as error:
-        pytest.fail(f"the simulated CUDA device does not compile:\n{error.stderr}")
 
 
 @pytest.mark.parametrize("file", CHECKS, ids=lambda file: file.stem)
