@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.dlpack import from_dlpack, to_dlpack
+from torch.utils.dlpack import from_dlpack
 
 EPSILON = 1e-5
 """Stable-Baselines3's."""
@@ -48,7 +48,7 @@ class FlatAdam:
         self.gradient = torch.zeros_like(vector)
         for group in groups:
             # The same memory in the name of another storage, which begins with the group.
-            room = from_dlpack(to_dlpack(vector[places[group[0]].start : places[group[-1]].stop]))
+            room = from_dlpack(vector[places[group[0]].start : places[group[-1]].stop])
             for parameter, value in zip(group, room.split([one.numel() for one in group]), strict=True):
                 parameter.data = value.view_as(parameter).copy_(parameter.detach())
                 parameter.grad = self.gradient[places[parameter]].view_as(parameter)

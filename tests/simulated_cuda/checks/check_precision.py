@@ -43,7 +43,7 @@ def test_only_gradient_steps_keep_what_a_backward_pass_needs(precision: Precisio
 
 
 def test_bf16_learns_nearly_the_same(tmp_path: Path) -> None:
-    half, full = (iterate(make_learner(tmp_path, precision)) for precision in ("bf16", "fp32"))  # type: ignore[arg-type]
+    half, full = (iterate(make_learner(tmp_path, precision)) for precision in ("bf16", "fp32"))
     assert half["train/value_loss"] == pytest.approx(full["train/value_loss"], rel=0.05)
     assert half["train/skipped_updates"] == 0.0
 
