@@ -103,8 +103,9 @@ class Trainer:
             if self.signal.agreed():
                 break
             scalars = learner.improve(self.signal.stops_update)
-            elapsed = time.perf_counter() - begin
             metrics = learner.read_metrics(scalars)
+            # Only now has a GPU done what it was told to do.
+            elapsed = time.perf_counter() - begin
             metrics["perf/steps_per_second"] = learner.steps_per_rollout / elapsed
             metrics["time/fps"] = int((learner.num_timesteps - first) / (time.perf_counter() - started))
             better = False
