@@ -19,6 +19,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ppo.runtime import send
+
 LstmState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell state, each `[L, N, H]`."""
 
@@ -74,9 +76,7 @@ def find_segments(episode_start: Tensor) -> Segments | None:
 
 def to_device(segments: Segments | None, device: torch.device) -> Segments | None:
     """Copy the index tensors to `device` without waiting for it."""
-    if segments is None or device.type == "cpu":
-        return segments
-    return Segments(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in segments))
+    return None if segments is None else Segments(*(send(tensor, device) for tensor in segments))
 
 
 class EpisodeStarts:

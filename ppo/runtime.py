@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.random import SeedSequence
-from torch import nn
+from torch import Tensor, nn
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """CUDA looks at this variable once, when it is used first."""
@@ -64,6 +64,11 @@ def see_one_gpu(index: int) -> None:
     os.environ[VISIBLE] = names[index].strip()
     if torch.cuda.device_count() > 1:
         raise ValueError(f"the other GPUs cannot be hidden from here; set {VISIBLE}={names[index]} and use cuda")
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host to `device` without waiting: a GPU reads by itself what is pinned."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:

@@ -14,7 +14,7 @@ from ppo.policy import EvaluatedActions, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.recurrence import LstmState
 from ppo.rollout import Experience, Minibatch, Rollout, critic_pass, generalized_advantage
-from ppo.runtime import Precision
+from ppo.runtime import Precision, send
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 LIMIT = Range(0.0, 1e12, open=True)
@@ -297,7 +297,7 @@ class PPO:
     def _advantages(self, rollout: Rollout, minibatches: Sequence[Tensor]) -> list[Tensor]:
         """Advantages `[T, n]` of each minibatch, given by its environments."""
         advantage = rollout.advantage
-        parts = [advantage.index_select(1, one.to(advantage.device, non_blocking=True)) for one in minibatches]
+        parts = [advantage.index_select(1, send(one, advantage.device)) for one in minibatches]
         return normalize(parts, self.processes) if self.config.normalize_advantage else parts
 
     def _minibatch_loss(self, minibatch: Minibatch, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

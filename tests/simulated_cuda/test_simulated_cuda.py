@@ -9,16 +9,15 @@ import pytest
 
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT
 
-CHECKS = sorted(Path(__file__).with_name("checks").glob("check_*.py"))
-NEEDS = {"check_genesis": "genesis"}
-"""Package that a file of checks needs."""
+FILES = sorted(Path(__file__).with_name("checks").glob("check_*.py"))
+MARKS = {"check_genesis": pytest.mark.genesis}
+CHECKS = [pytest.param(file, id=file.stem, marks=MARKS.get(file.stem, ())) for file in FILES]
 
 
-@pytest.mark.parametrize("file", CHECKS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", CHECKS)
 def test_on_the_simulated_device(file: Path) -> None:
-    needed = NEEDS.get(file.stem)
-    if needed is not None and find_spec(needed) is None:
-        pytest.skip(f"{needed} is not installed")
+    if file.stem == "check_genesis" and find_spec("genesis") is None:
+        pytest.skip("genesis-world is not installed")
     options = ("--quiet", "--capture=no", "-p", "no:cacheprovider", "-o", "python_files=check_*.py")
     result = subprocess.run(
         [sys.executable, "-m", "tests.simulated_cuda", "pytest", str(file), *options],
