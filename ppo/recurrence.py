@@ -79,6 +79,11 @@ def to_device(segments: Segments | None, device: torch.device) -> Segments | Non
     return None if segments is None else Segments(*(send(tensor, device) for tensor in segments))
 
 
+def take_rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`, `[..., W]` of `[R, W]`, whose backward pass on a GPU adds rows without sorting them first."""
+    return table.index_select(0, index.flatten()).unflatten(0, index.shape)
+
+
 class EpisodeStarts:
     """Where episodes start in `[T, N]` sequences, and the pieces that the sequences fall into.
 
@@ -157,7 +162,7 @@ class EpisodicLSTM(nn.LSTM):
         if segments is None:
             return self(features, (hidden, cell))[0]  # type: ignore[no-any-return]
         keep = segments.continues.to(hidden.dtype).view(1, -1, 1)
-        padded = features.flatten(0, 1)[segments.gather]
-        start = hidden[:, segments.environment] * keep, cell[:, segments.environment] * keep
-        output = self(padded, start)[0]
-        return output.flatten(0, 1)[segments.scatter]  # type: ignore[no-any-return]
+        padded = take_rows(features.flatten(0, 1), segments.gather)
+        hidden, cell = (tensor.index_select(1, segments.environment) * keep for tensor in (hidden, cell))
+        output = self(padded, (hidden, cell))[0]
+        return take_rows(output.flatten(0, 1), segments.scatter)
