@@ -68,7 +68,9 @@ class Collector:
         observations, actions, log_probs = rollout.observation, rollout.action, rollout.log_prob
         rewards, final_observations = rollout.reward, rollout.final_observation
         episode_starts, terminated, truncated = rollout.episode_start, rollout.terminated, rollout.truncated
-        self.metric_sums, self.between_rollouts = {}, False
+        names: tuple[str, ...] = ()
+        sums: Tensor | None = None
+        self.between_rollouts = False
         for t in range(rollout.shape[0]):
             if interrupted():
                 break
@@ -86,10 +88,13 @@ class Collector:
                 observation = zero_where_not_finite(step.observation)
                 episode_start = step.terminated | step.truncated
                 self.episodes.add(reward, episode_start)
-                for name, value in step.metrics.items():
-                    total = self.metric_sums.get(name)
-                    self.metric_sums[name] = value.clone() if total is None else total.add_(value)
+                names = tuple(step.metrics)
+                if names:
+                    # In one vector, which two operators add up whatever their number.
+                    metrics = torch.stack([*step.metrics.values()])
+                    sums = metrics if sums is None else sums.add_(metrics)
         self.observation, self.episode_start, self.actor_state = observation, episode_start, state
+        self.metric_sums = {} if sums is None else dict(zip(names, sums.unbind(), strict=True))
 
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""
