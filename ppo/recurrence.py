@@ -81,7 +81,7 @@ def to_device(segments: Segments | None, device: torch.device) -> Segments | Non
 
 def take_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]`, `[..., W]` of `[R, W]`, whose backward pass on a GPU adds rows without sorting them first."""
-    return table.index_select(0, index.flatten()).unflatten(0, index.shape)
+    return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
 
 
 class EpisodeStarts:
