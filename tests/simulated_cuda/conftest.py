@@ -1,4 +1,4 @@
-"""The device is built once, before the first test here; without a compiler there are none."""
+"""The device is built once, before the first test here; where it cannot be, they say why."""
 
 import subprocess
 from pathlib import Path
@@ -10,8 +10,9 @@ from tests.simulated_cuda import device
 
 @pytest.fixture(scope="session", autouse=True)
 def built() -> Path:
-    if device.compiler() is None:
-        pytest.skip("there is no C++ compiler for the simulated CUDA device")
+    reason = device.why_not()
+    if reason is not None:
+        pytest.skip(reason)
     try:
         return device.library()
     except subprocess.CalledProcessError as error:

@@ -25,16 +25,29 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
 
 
+def why_not() -> str | None:
+    """Why this machine cannot have the device; None if it can."""
+    if sys.platform != "linux":
+        return "the simulated CUDA device is made for Linux"
+    if (_torch_folder() / "lib" / "libtorch_cuda.so").exists():
+        return "the simulated CUDA device needs the CPU build of PyTorch: this one has a CUDA library of its own"
+    return None if compiler() else "there is no C++ compiler for the simulated CUDA device"
+
+
+def _torch_folder() -> Path:
+    spec = find_spec("torch")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
 def library() -> Path:
     """The device for the installed PyTorch, compiled (about 10 s) unless the user's cache holds it.
 
     Raises:
         subprocess.CalledProcessError: it does not compile; its `stderr` says why.
     """
-    torch = find_spec("torch")
-    assert torch is not None
-    assert torch.origin is not None
-    folder = Path(torch.origin).parent
+    folder = _torch_folder()
     key = hashlib.sha256(SOURCE.read_bytes() + f"{metadata.version('torch')} {folder}".encode()).hexdigest()[:20]
     target = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biped-ppo" / f"device-{key}.so"
     if not target.exists():
