@@ -1,14 +1,35 @@
-"""How many processes train together, and how they share robots and cores."""
+"""How many processes train together, and how they share robots, GPUs and cores."""
 
 import os
 import sys
 
 import torch
 
+from app.build import Engine
+from app.command_line import about
 from app.experiment import Experiment
 from ppo import processes
 from ppo.processes import Processes
+from ppo.runtime import resolve_device
 from ppo.value_ranges import ConfigurationError
+
+
+def choose_device(experiment: Experiment, engine: Engine) -> torch.device:
+    """The device that this process trains on.
+
+    Raises:
+        ValueError: it is not there, or the engine knows only the CPU.
+    """
+    # Processes that train on the CPU may be more than there are GPUs.
+    name = "cpu" if engine.on_cpu_only and experiment.device == "auto" else experiment.device
+    with about(f"--device {experiment.device}"):
+        device = resolve_device(name, processes.local_rank())
+    if engine.on_cpu_only and device.type != "cpu":
+        raise ValueError(
+            f"--device {experiment.device}: --simulator {experiment.simulator} runs on the CPU only; choose --device "
+            "cpu or --simulator genesis"
+        )
+    return device
 
 
 def resolve_processes(experiment: Experiment, device: torch.device) -> int:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from app.process_group import resolve_processes
+from app.build import ENGINES
+from app.process_group import choose_device, resolve_processes
 from configs.presets import SMOKE
 
 CUDA = torch.device("cuda", 0)
@@ -46,6 +47,15 @@ def test_torchrun_with_more_processes_than_gpus_is_refused(monkeypatch: pytest.M
     set_environment(monkeypatch)
     with pytest.raises(ValueError, match=r"torchrun: 2 processes need .* offers 1; use --nproc-per-node 1"):
         resolve(monkeypatch, gpus=1)
+
+
+def test_an_engine_of_the_cpu_asks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    set_environment(monkeypatch, RANK="1", LOCAL_RANK="1")
+    experiment = replace(SMOKE, device="auto")
+    assert choose_device(experiment, ENGINES["mujoco"]) == torch.device("cpu")
+    with pytest.raises(ValueError, match="there is no cuda:1, only 1 CUDA devices"):
+        choose_device(experiment, ENGINES["genesis"])
 
 
 def test_a_cpu_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
