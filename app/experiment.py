@@ -70,7 +70,7 @@ class Experiment:
     seed: Annotated[int, SEEDS] = 1
     """Seed of weights, robots, exploration and minibatches."""
     precision: PrecisionName = "auto"
-    """Arithmetic of the network: fp32, tf32, bf16; auto is tf32 on CUDA and fp32 on a CPU."""
+    """Arithmetic of the network: fp32, tf32, or bf16 in the gradient steps; auto is tf32 on CUDA and fp32 on a CPU."""
     save_freq: Annotated[int | None, STEPS] = None
     """Control steps between two checkpoints; one every two minutes if not given."""
     keep_checkpoints: Annotated[int | None, Range(1, 10**9)] = 20

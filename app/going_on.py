@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from app.experiment import Experiment, changed_flags, to_plain
 from ppo.checkpoint.sb3_model import Sb3Model, bounds_conflict
@@ -44,15 +45,23 @@ def go_on(learner: Learner, experiment: Experiment, model: Sb3Model) -> Iterator
         learner.start_from(model)
         yield f"starting from {experiment.load_model}: its weights, optimiser and {model.num_timesteps:,} steps"
     else:
-        stored = (model.own_facts or {}).get("config", to_plain(experiment))
-        changed = [flag for flag in changed_flags(stored, experiment) if flag.startswith(ROBOT_FLAGS)]
-        if learner.restore(model, environments=not changed):
+        why = why_anew(learner, experiment, model.own_facts or {})
+        if learner.restore(model, environments=not why):
             yield f"continuing at {model.num_timesteps:,} steps"
         else:
-            why = f", because these have changed: {' '.join(changed)}" if changed else ""
             yield f"continuing at {model.num_timesteps:,} steps; the robots start new episodes{why}"
         if experiment.ppo.replay > 1:
             yield "the rollouts to replay are collected anew, so the run differs from an uninterrupted one"
     conflict = bounds_conflict(model, learner.env.action_low.tolist(), learner.env.action_high.tolist())
     if conflict is not None:
         yield conflict
+
+
+def why_anew(learner: Learner, experiment: Experiment, facts: Mapping[str, Any]) -> str:
+    """Why the robots of a checkpoint with these facts cannot go on, to stand behind what follows; empty if they can."""
+    device = learner.env.device.type
+    if facts.get("device", device) != device:
+        return f", because the run comes from {facts['device']}, whose random numbers {device} does not have"
+    changed = changed_flags(facts.get("config", to_plain(experiment)), experiment)
+    flags = " ".join(flag for flag in changed if flag.startswith(ROBOT_FLAGS))
+    return f", because these have changed: {flags}" if flags else ""

@@ -1,23 +1,64 @@
-"""How many processes train together, and how they share robots and cores."""
+"""How many processes train together, and how they share robots, GPUs and cores."""
 
 import os
 import sys
 
 import torch
 
+from app.build import Engine
+from app.command_line import about
 from app.experiment import Experiment
 from ppo import processes
 from ppo.processes import Processes
+from ppo.runtime import resolve_device
 from ppo.value_ranges import ConfigurationError
 
 
+def choose_device(experiment: Experiment, engine: Engine) -> torch.device:
+    """The device that this process trains on.
+
+    Raises:
+        ValueError: it is not there, or the engine knows only the CPU.
+    """
+    # Processes that train on the CPU may be more than there are GPUs.
+    name = "cpu" if engine.on_cpu_only and experiment.device == "auto" else experiment.device
+    with about(f"--device {experiment.device}"):
+        device = resolve_device(name, processes.local_rank())
+    if engine.on_cpu_only and device.type != "cpu":
+        raise ValueError(
+            f"--device {experiment.device}: --simulator {experiment.simulator} runs on the CPU only; choose --device "
+            "cpu or --simulator genesis"
+        )
+    return device
+
+
 def resolve_processes(experiment: Experiment, device: torch.device) -> int:
-    """How many processes train together."""
+    """How many processes train together.
+
+    Raises:
+        ValueError: there are more than GPUs.
+    """
     if processes.launched_by_torchrun():
+        check_gpus(experiment, device, processes.local_count(), "torchrun", "--nproc-per-node")
         return int(os.environ["WORLD_SIZE"])
     if experiment.processes != "auto":
+        check_gpus(experiment, device, experiment.processes, "--processes", "--processes")
         return experiment.processes
     return torch.cuda.device_count() if device.type == "cuda" else cpu_cores()
+
+
+def check_gpus(experiment: Experiment, device: torch.device, count: int, starter: str, flag: str) -> None:
+    """Check that each of `count` processes on this machine, which `starter` starts, has a GPU of its own.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    # The other processes see but one GPU, their own.
+    if device.type == "cuda" and processes.local_rank() == 0 and count > torch.cuda.device_count():
+        raise ValueError(
+            f"{starter}: {count} processes need a GPU each, and --device {experiment.device} offers "
+            f"{torch.cuda.device_count()}; use {flag} {torch.cuda.device_count()}"
+        )
 
 
 def check_division(experiment: Experiment, count: int) -> None:

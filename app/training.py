@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from app.build import COMPILING, Parts, build_trainer
 from app.command_line import about, explain, fail
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
 from app.load import check_fits
-from app.process_group import check_division, join_processes, resolve_processes
+from app.process_group import check_division, choose_device, join_processes, resolve_processes
 from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
 from app.train_flags import read_command_line
 from biped.env import BipedEnv
@@ -38,7 +36,7 @@ from ppo.program.interruption import requested
 from ppo.program.launch import load_kernels
 from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
-from ppo.runtime import Precision, derive_seed, resolve_device
+from ppo.runtime import Precision, derive_seed
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     try:
         with about("--robot"):
             parts = dataclasses.replace(parts or Parts(), robot=load_robot(experiment.robot))
-        with about(f"--device {experiment.device}"):
-            device = resolve_device(experiment.device)
-        if parts.engines[experiment.simulator].on_cpu_only:
-            device = on_the_cpu(experiment, device)
+        device = choose_device(experiment, parts.engines[experiment.simulator])
         with about(f"--precision {experiment.precision}"):
             precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
@@ -103,20 +98,6 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             fail(str(error))
         stack.callback(processes.close)
         return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
-
-
-def on_the_cpu(experiment: Experiment, device: torch.device) -> torch.device:
-    """The device to train on with an engine that knows only the CPU.
-
-    Raises:
-        ValueError: another one was asked for.
-    """
-    if experiment.device != "auto" and device.type != "cpu":
-        raise ValueError(
-            f"--device {experiment.device}: --simulator {experiment.simulator} runs on the CPU only; choose --device "
-            "cpu or --simulator genesis"
-        )
-    return torch.device("cpu")
 
 
 def check_model(experiment: Experiment, model: Sb3Model, robot: Robot) -> None:

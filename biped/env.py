@@ -191,20 +191,21 @@ class BipedEnv:
         self.gait.step(state.foot_contact_force)
         self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
         command = self.command
+        standing = self.gait.stands(command)
         end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations, self.lowest_height)
-        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
+        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, standing, end))
         metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
 
         # Where they differ, the two observations belong to different episodes, which may share their noise.
         noise = self.observer.draw_noise(self.num_envs)
         terminated, truncated = end.terminated, end.time_out
         measurement = self.observer.measure(state)
-        final_observation = self._observe(measurement, noise)
+        final_observation = self._observe(measurement, noise, standing)
         measurement = self._begin_episodes(terminated | truncated, measurement)
         self.gait.follow(self.commands.value)
         if self.course is not None:
-            standing = is_standing(self.commands.value, config.gait)
-            self.course.step(self.commands.value, standing, state.roll_pitch_yaw[:, 2], self._began)
+            asked_to_stand = is_standing(self.commands.value, config.gait)
+            self.course.step(self.commands.value, asked_to_stand, state.roll_pitch_yaw[:, 2], self._began)
         self._observation = self._observe(measurement, noise)
         return Step(self._observation, reward, terminated, truncated, final_observation, metrics)
 
@@ -261,7 +262,7 @@ class BipedEnv:
             **({} if self.course is None else {"course": self.course}),
         }
 
-    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
+    def _reward_inputs(self, previous_action: Tensor, standing: Tensor, end: EpisodeEnd) -> RewardInputs:
         """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
         state, command, gait = self.state, self.command, self.gait
         unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
@@ -273,7 +274,7 @@ class BipedEnv:
             previous_action=previous_action,
             previous_joint_velocity=self._joint_velocity,
             contact=gait.contact,
-            scheduled_contact=scheduled_contact(gait.phase, gait.stands(command), gait.config),
+            scheduled_contact=scheduled_contact(gait.phase, standing, gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
             alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else unknown,
@@ -286,9 +287,10 @@ class BipedEnv:
             fell=end.fell,
         )
 
-    def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
+    def _observe(self, measurement: Tensor, noise: Tensor, standing: Tensor | None = None) -> Tensor:
+        """What the robots see, given whether they are to stand, `[N]` bool, where that is known already."""
         command, gait = self.command, self.gait
-        standing = gait.stands(command)
+        standing = gait.stands(command) if standing is None else standing
         knowledge = Knowledge(command, self.contact_sensor.reading, self._action, gait.phase, standing)
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:

@@ -11,7 +11,7 @@ class TrainedAgent:
 
     def __init__(self, policy: RecurrentActorCritic, num_envs: int, noise: torch.Generator | None = None) -> None:
         """Let `policy` act for `num_envs` robots: sample actions with `noise`, or take their mean without it."""
-        self._policy = policy
+        self._policy = policy.eval()
         self._noise = noise
         self._state = policy.initial_state(num_envs).actor
 

@@ -11,7 +11,7 @@ from ppo.episodes import EpisodeStatistics
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
 from ppo.rollout import Experience, Rollout
-from ppo.runtime import Precision, Stopwatch
+from ppo.runtime import Stopwatch
 
 
 class Collector:
@@ -21,7 +21,6 @@ class Collector:
         env: the environments.
         policy: network that acts, on the environment's device.
         n_steps: `T`.
-        precision: arithmetic of the network.
         stopwatch: told of the phases "policy" and "simulation".
         seed: of the exploration.
     """
@@ -31,11 +30,10 @@ class Collector:
         env: VecEnv,
         policy: RecurrentActorCritic,
         n_steps: int,
-        precision: Precision,
         stopwatch: Stopwatch,
         seed: int,
     ) -> None:
-        self.env, self.policy, self.precision, self.stopwatch = env, policy, precision, stopwatch
+        self.env, self.policy, self.stopwatch = env, policy, stopwatch
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
         self.episodes = EpisodeStatistics(env.num_envs, env.device)
         self.rollout = Rollout.zeros(n_steps, env.num_envs, env.observation_dim, env.action_dim, env.device)
@@ -60,6 +58,8 @@ class Collector:
     def collect(self, interrupted: Callable[[], bool]) -> None:
         """Fill the rollout, or less of it as soon as `interrupted()`."""
         env, rollout = self.env, self.rollout
+        # In training mode cuDNN would keep what only a backward pass needs.
+        self.policy.eval()
         if self.observation is None:
             self.observation = env.reset()
         observation, episode_start = self.observation, self.episode_start
@@ -68,17 +68,19 @@ class Collector:
         observations, actions, log_probs = rollout.observation, rollout.action, rollout.log_prob
         rewards, final_observations = rollout.reward, rollout.final_observation
         episode_starts, terminated, truncated = rollout.episode_start, rollout.terminated, rollout.truncated
-        self.metric_sums, self.between_rollouts = {}, False
+        names: tuple[str, ...] = ()
+        sums: Tensor | None = None
+        self.between_rollouts = False
         for t in range(rollout.shape[0]):
             if interrupted():
                 break
-            with self.stopwatch.phase("policy"), torch.no_grad(), self.precision.autocast():
+            with self.stopwatch.phase("policy"), torch.no_grad():
                 noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
                 action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
                 observations[t], episode_starts[t] = observation, episode_start
                 actions[t], log_probs[t] = action, log_prob
             with self.stopwatch.phase("simulation"):
-                step = env.step(self.policy.clip(action.float()))
+                step = env.step(self.policy.clip(action))
             with self.stopwatch.phase("policy"), torch.no_grad():
                 reward = zero_where_not_finite(step.reward)
                 rewards[t], terminated[t], truncated[t] = reward, step.terminated, step.truncated
@@ -86,10 +88,13 @@ class Collector:
                 observation = zero_where_not_finite(step.observation)
                 episode_start = step.terminated | step.truncated
                 self.episodes.add(reward, episode_start)
-                for name, value in step.metrics.items():
-                    total = self.metric_sums.get(name)
-                    self.metric_sums[name] = value.clone() if total is None else total.add_(value)
+                names = tuple(step.metrics)
+                if names:
+                    # In one vector, which two operators add up whatever their number.
+                    metrics = torch.stack([*step.metrics.values()])
+                    sums = metrics if sums is None else sums.add_(metrics)
         self.observation, self.episode_start, self.actor_state = observation, episode_start, state
+        self.metric_sums = {} if sums is None else dict(zip(names, sums.unbind(), strict=True))
 
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""

@@ -37,7 +37,7 @@ def expected_speed(learner: Learner) -> float:
     start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
     noise = torch.zeros(env.num_envs, env.action_dim, device=env.device)
     begin = time.perf_counter()
-    with torch.no_grad(), learner.collector.precision.autocast():
+    with torch.no_grad():
         action, _, _, _ = policy.act(observation, policy.initial_state(env.num_envs).actor, start, noise)
     env.step(policy.clip(action.float()))
     step_seconds = time.perf_counter() - begin
@@ -50,7 +50,7 @@ def expected_speed(learner: Learner) -> float:
         FlatAdam(copied.parameters(), config.learning_rate),
         replace(config, n_epochs=1, n_minibatches=1, batch_size=None, target_kl=None),
         torch.Generator(),
-        learner.collector.precision,
+        learner.algorithm.precision,
         Processes(),
     )
     rollout = Rollout.zeros(config.n_steps, count, env.observation_dim, env.action_dim, env.device)

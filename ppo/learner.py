@@ -36,7 +36,7 @@ class Learner:
         policy: network, on the environment's device.
         ppo: hyper-parameters.
         total_timesteps: control steps over all environments at which a learning rate that falls is at its end.
-        precision: arithmetic of the network.
+        precision: arithmetic of the gradient steps.
         processes: this process among those that train together.
         seed: of the run; exploration and minibatches of every process have a stream of their own.
         facts: plain values to store with every checkpoint, such as the configuration.
@@ -62,14 +62,16 @@ class Learner:
         if ppo.normalize_observation:
             policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
         policy.bound_actions(env.action_low.tolist(), env.action_high.tolist())
-        self.optimizer = FlatAdam(policy.parameters(), ppo.learning_rate)
+        self.optimizer = FlatAdam(
+            policy.parameters(), ppo.learning_rate, packed=[lstm.in_cudnn_order() for lstm in policy.lstms]
+        )
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, total_timesteps)
         self.minibatch_generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches", processes.rank))
         algorithm = PPO if ppo.replay == 1 else ReplayPPO
         self.algorithm = algorithm(policy, self.optimizer, ppo, self.minibatch_generator, precision, processes)
         self.stopwatch = Stopwatch(env.device)
         self.collector = Collector(
-            env, policy, ppo.n_steps, precision, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
+            env, policy, ppo.n_steps, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
         )
         self.best_score = -math.inf
         """The best that an evaluator has said of the policy."""
@@ -158,7 +160,12 @@ class Learner:
             hyperparameters=self.ppo.sb3_hyperparameters(env.num_envs, rate, self.seed),
             num_timesteps=self.num_timesteps,
             n_updates=self.n_updates,
-            own_facts={"num_envs": env.num_envs, "processes": self.processes.count, **self.facts},
+            own_facts={
+                "num_envs": env.num_envs,
+                "processes": self.processes.count,
+                "device": env.device.type,
+                **self.facts,
+            },
             own_state={
                 "learning_rate": self.learning_rate.state_dict(),
                 "best_score": self.best_score,

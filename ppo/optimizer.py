@@ -4,14 +4,19 @@ A small network has dozens of parameters, and handling them one by one took long
 their gradients become views of two vectors; what is saved and loaded keeps PyTorch's layout, parameter by parameter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 EPSILON = 1e-5
 """Stable-Baselines3's."""
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""PyTorch's names."""
+ALIGNMENT = 4
+"""Floats: at every 16 bytes a GPU reads as many at once."""
 
 
 class FlatAdam:
@@ -20,21 +25,33 @@ class FlatAdam:
     Args:
         parameters: on one device and of one type. Their storage moves; do not replace `.data` or `.grad` afterwards.
         learning_rate: step size.
+        packed: groups of them that a GPU wants one after the other from the beginning of a storage.
     """
 
     gradient: Tensor
-    """`[P]`; the gradients of all parameters, one after the other."""
+    """`[P]`; the gradients of all parameters. On a GPU there are gaps, which stay zero."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        packed: Sequence[Sequence[nn.Parameter]] = (),
+    ) -> None:
         self._parameters = list(parameters)
-        self._sizes = [parameter.numel() for parameter in self._parameters]
-        vector = torch.cat([parameter.detach().flatten() for parameter in self._parameters])
+        on_gpu = self._parameters[0].device.type == "cuda"
+        groups = [*packed] if on_gpu else []
+        grouped = {parameter for group in groups for parameter in group}
+        groups += [[parameter] for parameter in self._parameters if parameter not in grouped]
+        places = lay_out(groups, ALIGNMENT if on_gpu else 1)
+        self._places = [places[parameter] for parameter in self._parameters]
+        vector = self._parameters[0].new_zeros(max(place.stop for place in self._places))
         self.gradient = torch.zeros_like(vector)
-        for parameter, value, gradient in zip(
-            self._parameters, vector.split(self._sizes), self.gradient.split(self._sizes), strict=True
-        ):
-            parameter.data = value.view_as(parameter)
-            parameter.grad = gradient.view_as(parameter)
+        for group in groups:
+            # The same memory in the name of another storage, which begins with the group.
+            room = from_dlpack(vector[places[group[0]].start : places[group[-1]].stop])
+            for parameter, value in zip(group, room.split([one.numel() for one in group]), strict=True):
+                parameter.data = value.view_as(parameter).copy_(parameter.detach())
+                parameter.grad = self.gradient[places[parameter]].view_as(parameter)
         self._vector = nn.Parameter(vector)
         self._vector.grad = self.gradient
         # The fused kernel can leave a step out without asking the host.
@@ -66,9 +83,8 @@ class FlatAdam:
         state: dict[int, dict[str, Tensor]] = {}
         if saved["state"]:
             step = saved["state"][0]["step"]
-            moments = {name: saved["state"][0][name].split(self._sizes) for name in ("exp_avg", "exp_avg_sq")}
-            for index, parameter in enumerate(self._parameters):
-                views = {name: pieces[index].view_as(parameter) for name, pieces in moments.items()}
+            for index, (parameter, place) in enumerate(zip(self._parameters, self._places, strict=True)):
+                views = {name: saved["state"][0][name][place].view_as(parameter) for name in MOMENTS}
                 state[index] = {"step": step.clone(), **views}
         return {"state": state, "param_groups": [group]}
 
@@ -80,17 +96,22 @@ class FlatAdam:
         group = {**saved["param_groups"][0], "params": [0], "fused": True, "foreach": None, "capturable": False}
         state: dict[int, dict[str, Tensor]] = {}
         if saved["state"]:
-            moments = {
-                name: torch.cat(
-                    [
-                        torch.as_tensor(saved["state"][index][name]).flatten().to(parameter)
-                        if index in saved["state"]
-                        else torch.zeros_like(parameter).flatten()
-                        for index, parameter in enumerate(self._parameters)
-                    ]
-                )
-                for name in ("exp_avg", "exp_avg_sq")
-            }
+            moments = {name: torch.zeros_like(self.gradient) for name in MOMENTS}
+            for index, entry in saved["state"].items():
+                for name, moment in moments.items():
+                    moment[self._places[index]] = torch.as_tensor(entry[name]).flatten()
             steps = [torch.as_tensor(entry["step"], dtype=torch.float32) for entry in saved["state"].values()]
             state[0] = {"step": torch.stack(steps).max(), **moments}
         self.adam.load_state_dict({"state": state, "param_groups": [group]})
+
+
+def lay_out(groups: Sequence[Sequence[nn.Parameter]], alignment: int) -> dict[nn.Parameter, slice]:
+    """Places in one vector: parameters in their order, and gaps so that a group begins at a multiple of `alignment`."""
+    places: dict[nn.Parameter, slice] = {}
+    end = 0
+    for group in groups:
+        end += -end % alignment
+        for parameter in group:
+            places[parameter] = slice(end, end + parameter.numel())
+            end += parameter.numel()
+    return places

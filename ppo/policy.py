@@ -240,6 +240,11 @@ class RecurrentActorCritic(nn.Module):
         self.load_state_dict({**self.state_dict(), **state["first_layers"]})
 
     @property
+    def lstms(self) -> list[EpisodicLSTM]:
+        """The actor's, and the critic's if it has one."""
+        return [self.lstm_actor, *([self.lstm_critic] if self.lstm_critic is not None else [])]
+
+    @property
     def first_layers(self) -> list[tuple[str, str]]:
         """Names of weight and bias of every layer that observations enter."""
         if self.config.features:

@@ -86,11 +86,11 @@ class Processes:
         return open_shared_sum(self.rank, self.count, self._shared_floats, self.helpers)
 
     def gather(self, value: T) -> list[T]:
-        """Every process's value, in the order of their ranks; on other ranks than 0 the list is empty."""
+        """Every process's value, its tensors on the host, by rank; on other ranks than 0 the list is empty."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        dist.gather_object(value, values if self.rank == 0 else None)
+        dist.gather_object(on_host(value), values if self.rank == 0 else None)
         return values if self.rank == 0 else []
 
     def any(self, flag: bool) -> bool:
@@ -132,6 +132,15 @@ class Processes:
         end_together_with(())
 
 
+def on_host(value: Any) -> Any:  # noqa: ANN401 - anything that can be sent
+    """The value with all tensors in its dicts and lists on the host: a GPU's would be sent to the receiver's GPU."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, Mapping):
+        return {key: on_host(item) for key, item in value.items()}
+    return [on_host(item) for item in value] if isinstance(value, list) else value
+
+
 def check_environment(environment: Mapping[str, str]) -> int:
     """Check what the environment says of this process's place in a group; returns its rank, 0 where it says nothing.
 
@@ -147,8 +156,9 @@ def check_environment(environment: Mapping[str, str]) -> int:
         raise ValueError(f"{set_one} is set in the environment and {missing} is not; {remedy}")
     count = _environment_number(environment, "WORLD_SIZE", 1, 1_000_000, remedy)
     rank = _environment_number(environment, "RANK", 0, count - 1, remedy)
-    if "LOCAL_RANK" in environment:
-        _environment_number(environment, "LOCAL_RANK", 0, count - 1, remedy)
+    for name, low, high in (("LOCAL_RANK", 0, count - 1), ("LOCAL_WORLD_SIZE", 1, count)):
+        if name in environment:
+            _environment_number(environment, name, low, high, remedy)
     if count > 1:
         if not environment.get("MASTER_ADDR"):
             raise ValueError(f"MASTER_ADDR is not set in the environment, which WORLD_SIZE={count} needs; {remedy}")
@@ -169,6 +179,16 @@ def launched_by_torchrun() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def local_rank() -> int:
+    """Number of this process among those of its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_count() -> int:
+    """How many processes of the group the environment says are on this machine, as far as it says so."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", local_rank() + 1))
+
+
 def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]"]:
     """Start `count - 1` more processes of this program and make this one rank 0 of the group.
 
@@ -179,7 +199,12 @@ def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     started_by = helper_environment()
     helpers = [
         subprocess.Popen(
@@ -196,14 +221,11 @@ def start(count: int, arguments: Sequence[str]) -> list["subprocess.Popen[bytes]
 def join(
     device: torch.device, helpers: Sequence["subprocess.Popen[bytes]"] = (), patience: timedelta = PATIENCE
 ) -> Processes:
-    """Become part of the group that the environment describes; on CUDA every process takes the GPU of its number.
+    """Become part of the group that the environment describes.
 
     Raises:
         ValueError: not all processes have come within `patience`.
     """
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
     try:
         store, rank, count = next(rendezvous("env://", timeout=patience))
         store.set(f"joined/{rank}", "")

@@ -19,6 +19,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ppo.runtime import send
+
 LstmState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell state, each `[L, N, H]`."""
 
@@ -74,9 +76,12 @@ def find_segments(episode_start: Tensor) -> Segments | None:
 
 def to_device(segments: Segments | None, device: torch.device) -> Segments | None:
     """Copy the index tensors to `device` without waiting for it."""
-    if segments is None or device.type == "cpu":
-        return segments
-    return Segments(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in segments))
+    return None if segments is None else Segments(*(send(tensor, device) for tensor in segments))
+
+
+def take_rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`, `[..., W]` of `[R, W]`, whose backward pass on a GPU adds rows without sorting them first."""
+    return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
 
 
 class EpisodeStarts:
@@ -116,6 +121,10 @@ class EpisodicLSTM(nn.LSTM):
         """Whether it runs through compiled kernels."""
         return False
 
+    def in_cudnn_order(self) -> list[nn.Parameter]:
+        """The weights as cuDNN uses them without copying them at every call: all matrices, then all biases."""
+        return sorted(self.parameters(), key=Tensor.dim, reverse=True)
+
     def initial_state(self, num_envs: int) -> LstmState:
         """Zero state for `num_envs` sequences, on the device and in the type of the weights."""
         weight = self.weight_hh_l0
@@ -153,7 +162,7 @@ class EpisodicLSTM(nn.LSTM):
         if segments is None:
             return self(features, (hidden, cell))[0]  # type: ignore[no-any-return]
         keep = segments.continues.to(hidden.dtype).view(1, -1, 1)
-        padded = features.flatten(0, 1)[segments.gather]
-        start = hidden[:, segments.environment] * keep, cell[:, segments.environment] * keep
-        output = self(padded, start)[0]
-        return output.flatten(0, 1)[segments.scatter]  # type: ignore[no-any-return]
+        padded = take_rows(features.flatten(0, 1), segments.gather)
+        hidden, cell = (tensor.index_select(1, segments.environment) * keep for tensor in (hidden, cell))
+        output = self(padded, (hidden, cell))[0]
+        return take_rows(output.flatten(0, 1), segments.scatter)

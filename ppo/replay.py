@@ -104,9 +104,7 @@ def proximal_log_prob(policy: RecurrentActorCritic, memory: RolloutMemory, held:
             results.append(old.rollout.log_prob)
         else:
             starts = held.starts.part(places)
-            results.append(
-                policy.log_prob(old.rollout.observation, old.start_state.actor, starts, old.rollout.action).float()
-            )
+            results.append(policy.log_prob(old.rollout.observation, old.start_state.actor, starts, old.rollout.action))
     return torch.cat(results, dim=1)
 
 
@@ -180,7 +178,7 @@ class ReplayPPO(PPO):
         self.memory.add(newest)
         held = self.memory.experience
         rollout = held.rollout
-        with torch.no_grad(), self.precision.autocast():
+        with torch.no_grad():
             values, next_values, (hidden, cell) = critic_pass(self.policy, held)
             self.proximal = proximal_log_prob(self.policy, self.memory, held)
         weight = (self.proximal - rollout.log_prob).exp()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import EpisodeStarts, LstmState
+from ppo.runtime import send
 
 
 class Rollout(TensorClass):
@@ -125,7 +126,7 @@ class Experience:
     def minibatch(self, environments: Tensor) -> Minibatch:
         """The sequences of some environments, given by their indices `[n]` on the host."""
         rollout, (actor, critic) = self.rollout, self.start_state
-        chosen = environments.to(self.next_observation.device, non_blocking=True)
+        chosen = send(environments, self.next_observation.device)
         return Minibatch(
             environments=chosen,
             start_state=RecurrentState(
@@ -172,7 +173,7 @@ def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[T
         output, actor_state, critic_state = advance(observation[t], actor_state, critic_state, episode_start[t])
         latents.append(output)
         if bool(truncated[t].any()):
-            rows = truncated[t].nonzero().squeeze(1).to(observation.device, non_blocking=True)
+            rows = send(truncated[t].nonzero().squeeze(1), observation.device)
             output, _, _ = advance(
                 rollout.final_observation[t, rows],
                 (actor_state[0][:, rows], actor_state[1][:, rows]),
@@ -181,10 +182,10 @@ def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[T
             )
             bootstraps.append((t, rows, policy.value(output)))
     output, _, _ = advance(experience.next_observation, actor_state, critic_state, experience.next_episode_start)
-    values = policy.value(torch.stack((*latents, output))).float()
+    values = policy.value(torch.stack((*latents, output)))
     next_values = values[1:].masked_fill(rollout.done, 0.0)
     for t, rows, bootstrap in bootstraps:
-        next_values[t, rows] = bootstrap.float()
+        next_values[t, rows] = bootstrap
     return values[:-1], next_values, critic_state
 
 

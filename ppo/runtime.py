@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,31 +11,64 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.random import SeedSequence
-from torch import nn
+from torch import Tensor, nn
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""CUDA looks at this variable once, when it is used first."""
 
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device if there is one, else the CPU.
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called `name`; `auto` is `cuda` if there is a GPU, else the CPU.
+
+    A GPU is always `cuda:0` to its process, because simulators take the first one that they see, whatever they are
+    told. Nothing may have used CUDA before.
+
+    Args:
+        name: auto, cpu, cuda or cuda:<index>.
+        local_rank: number of this process on its machine; of several GPUs, `cuda` is the one of this number.
 
     Raises:
         ValueError: the name is unknown or the device is not there.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "auto" else name)
     except RuntimeError:
         raise ValueError(f"{name} is not a device; use auto, cpu, cuda or cuda:<index>") from None
     if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index is not None):
         raise ValueError(f"{name} is not supported; use auto, cpu, cuda or cuda:<index>")
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError("this machine or this PyTorch build has no CUDA; use cpu")
-        if device.index is not None and device.index >= torch.cuda.device_count():
-            raise ValueError(f"there is no {name}, only {torch.cuda.device_count()} CUDA devices")
-    return device
+    if device.type == "cpu":
+        return device
+    if torch.cuda.device_count():
+        see_one_gpu(local_rank if device.index is None else device.index)
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if name == "auto":
+        return torch.device("cpu")
+    raise ValueError("this machine or this PyTorch build has no CUDA; use cpu")
+
+
+def see_one_gpu(index: int) -> None:
+    """Hide all GPUs but one from this process, unless it is the first, which is taken anyway.
+
+    Raises:
+        ValueError: it is not there, or CUDA is in use already.
+    """
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise ValueError(f"there is no cuda:{index}, only {count} CUDA devices")
+    if index == 0:
+        return
+    names = os.environ.get(VISIBLE, ",".join(map(str, range(count)))).split(",")
+    os.environ[VISIBLE] = names[index].strip()
+    if torch.cuda.device_count() > 1:
+        raise ValueError(f"the other GPUs cannot be hidden from here; set {VISIBLE}={names[index]} and use cuda")
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host to `device` without waiting: a GPU reads by itself what is pinned."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:
@@ -53,7 +87,10 @@ def derive_seed(seed: int, *purpose: int | str) -> int:
 
 @dataclass(frozen=True)
 class Precision:
-    """Arithmetic of the network's matrix products. Losses and the optimiser are always float32."""
+    """Arithmetic of the network's matrix products in gradient steps. Losses and the optimiser are always float32.
+
+    Outside of gradient steps bf16 is tf32 on CUDA: a control step would spend its time on casting the weights.
+    """
 
     name: Literal["fp32", "tf32", "bf16"]
     device_type: str
@@ -73,12 +110,13 @@ class Precision:
             raise ValueError("bf16 is not supported by this GPU; use tf32 or fp32")
         if name == "bf16" and device.type == "cpu" and not cpu_has_bf16():
             raise ValueError("bf16 is not supported by this CPU, which cannot run an LSTM in it; use fp32")
-        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        tf32 = device.type == "cuda" and name != "fp32"
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
         return cls(name, device.type)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Context for a forward pass."""
+        """Context for the forward pass of a gradient step."""
         if self.name == "bf16":
             return torch.autocast(self.device_type, dtype=torch.bfloat16)
         return contextlib.nullcontext()

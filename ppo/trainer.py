@@ -109,8 +109,9 @@ class Trainer:
                 break
             learning = self._asked("learning: minibatch", learner.minibatches_per_update, self.signal.stops_update)
             scalars = learner.improve(learning)
-            elapsed = time.perf_counter() - begin
             metrics = learner.read_metrics(scalars)
+            # Only now has a GPU done what it was told to do.
+            elapsed = time.perf_counter() - begin
             metrics["perf/steps_per_second"] = learner.steps_per_rollout / elapsed
             metrics["time/fps"] = int((learner.num_timesteps - first) / (time.perf_counter() - started))
             better = False

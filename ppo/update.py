@@ -14,7 +14,7 @@ from ppo.policy import EvaluatedActions, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.recurrence import LstmState
 from ppo.rollout import Experience, Minibatch, Rollout, critic_pass, generalized_advantage
-from ppo.runtime import Precision
+from ppo.runtime import Precision, send
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 LIMIT = Range(0.0, 1e12, open=True)
@@ -196,7 +196,7 @@ class PPO:
         optimizer: its Adam.
         config: hyper-parameters.
         generator: host generator that draws the environments of each minibatch.
-        precision: arithmetic of the network.
+        precision: arithmetic of the gradient steps.
         processes: over which gradients and statistics are averaged.
     """
 
@@ -228,7 +228,7 @@ class PPO:
         Returns:
             What to learn from, and the critic's state after the newest rollout.
         """
-        with torch.no_grad(), self.precision.autocast():
+        with torch.no_grad():
             values, next_values, critic_state = critic_pass(self.policy, newest)
         rollout, config = newest.rollout, self.config
         advantage = generalized_advantage(
@@ -270,6 +270,7 @@ class PPO:
     def _optimize(self, experience: Experience, interrupted: Callable[[], bool]) -> list[list[dict[str, Tensor]]]:
         """Take the steps of an update; returns the scalars of each minibatch of each epoch, up to its end."""
         history: list[list[dict[str, Tensor]]] = []
+        self.policy.train()
         epochs = self.epochs(experience.rollout.shape[1])
         for _ in range(self.config.n_epochs):
             # Several processes must agree on it, which takes an exchange.
@@ -296,7 +297,7 @@ class PPO:
     def _advantages(self, rollout: Rollout, minibatches: Sequence[Tensor]) -> list[Tensor]:
         """Advantages `[T, n]` of each minibatch, given by its environments."""
         advantage = rollout.advantage
-        parts = [advantage.index_select(1, one.to(advantage.device, non_blocking=True)) for one in minibatches]
+        parts = [advantage.index_select(1, send(one, advantage.device)) for one in minibatches]
         return normalize(parts, self.processes) if self.config.normalize_advantage else parts
 
     def _minibatch_loss(self, minibatch: Minibatch, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -334,11 +334,16 @@ def _start_genesis(device: torch.device, performance_mode: bool, verbose: bool) 
     gs = import_genesis()
     if gs.backend is None:
         # No seed: it would be compiled into the kernels, so that every new one cost minutes.
-        gs.init(
-            backend=gs.cpu if device.type == "cpu" else gs.gpu,
-            performance_mode=performance_mode,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-        )
+        try:
+            gs.init(
+                # Not `gs.gpu`, which falls back to the CPU.
+                backend=gs.cpu if device.type == "cpu" else gs.cuda,
+                performance_mode=performance_mode,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+            )
+        except (gs.GenesisException, RuntimeError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ValueError(f"Genesis does not run on {device}: {reason}; use --device cpu") from error
     if gs.device.type != device.type or device.index not in (None, gs.device.index):
         raise ValueError(f"Genesis runs on {gs.device} in this process and cannot run on {device}.")
     return gs

@@ -45,7 +45,7 @@ class FakeSimulation(FakeSimulator):
         camera: bool = False,
         verbose: bool = False,
     ) -> None:
-        super().__init__(num_envs)
+        super().__init__(num_envs, device)
         self.config, self.viewer, self.camera, self.verbose = config, viewer, camera, verbose
         self.asked_device = device
         FakeSimulation.made = self

@@ -42,7 +42,9 @@ from tests.ppo.trainers import PPO, make_trainer
 def test_a_resumed_run_equals_one_that_never_stopped(ppo: PPOConfig, tmp_path: Path) -> None:
     make_trainer(TrackingEnv(16), tmp_path / "whole", 4096, ppo=ppo).train()
 
-    make_trainer(TrackingEnv(16), tmp_path / "parts", 4096, ppo=ppo).train()
+    first = make_trainer(TrackingEnv(16), tmp_path / "parts", 4096, ppo=ppo)
+    first.budget = replace(first.budget, total_timesteps=2048)
+    first.train()
     for path in (tmp_path / "parts").iterdir():
         if path.name != "model_2048_steps.zip":
             path.unlink()

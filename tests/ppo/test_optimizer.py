@@ -1,12 +1,13 @@
 """One vector behind all parameters learns, saves and loads as `torch.optim.Adam` over the single ones does."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ppo.optimizer import EPSILON, FlatAdam
+from ppo.optimizer import EPSILON, FlatAdam, lay_out
 
 KEEP = torch.zeros(())
 
@@ -118,3 +119,21 @@ def test_learning_rate_can_be_changed(rate: float) -> None:
     optimizer.gradient.fill_(1.0)
     optimizer.step(KEEP)
     assert parameter.item() == pytest.approx(1.0 - rate, abs=1e-4)
+
+
+def test_groups_begin_aligned_and_have_no_gaps() -> None:
+    one, nine, six, two = (nn.Parameter(torch.zeros(size)) for size in (1, 9, 6, 2))
+    places = lay_out([[one], [nine, six], [two]], 4)
+    assert places == {one: slice(0, 1), nine: slice(4, 13), six: slice(13, 19), two: slice(20, 22)}
+
+
+def test_on_a_cpu_parameters_follow_each_other_in_their_order() -> None:
+    module = network()
+    before = copy.deepcopy(module.state_dict())
+    groups = [list(module.parameters())[::-1]]
+    optimizer = FlatAdam(module.parameters(), 1e-2, packed=groups)
+    places = [parameter.data_ptr() for parameter in module.parameters()]
+    sizes = [parameter.numel() * parameter.element_size() for parameter in module.parameters()]
+    assert [after - place for place, after in itertools.pairwise(places)] == sizes[:-1]
+    assert optimizer.gradient.numel() * 4 == sum(sizes)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

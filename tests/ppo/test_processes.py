@@ -198,6 +198,7 @@ def test_the_environment_tells_the_rank() -> None:
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE must be"),
         ({"WORLD_SIZE": "1.5"}, "WORLD_SIZE must be"),
         ({"LOCAL_RANK": ""}, "LOCAL_RANK must be"),
+        ({"LOCAL_WORLD_SIZE": "5"}, "LOCAL_WORLD_SIZE must be a whole number from 1 to 4"),
         ({"MASTER_ADDR": None}, "MASTER_ADDR is not set"),
         ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set"),
         ({"MASTER_PORT": None}, "MASTER_PORT must be"),

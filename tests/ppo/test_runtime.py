@@ -1,5 +1,6 @@
 """Devices and precisions are chosen as the flags say, or refused with a remedy."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,15 @@ def _restore_torch_settings() -> Iterator[None]:
 
 
 def pretend_cuda(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    def visible() -> int:
+        named = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return count if named is None else len(named.split(","))
+
+    # What a test sets is undone at its end.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: visible() > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", visible)
 
 
 def test_auto_takes_cuda_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,8 +39,39 @@ def test_auto_takes_cuda_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_named_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_cuda(monkeypatch, 2)
     assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device("cuda").type == "cuda"
-    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    assert resolve_device("cuda") == resolve_device("cuda:0") == torch.device("cuda:0")
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("name", "local_rank", "named", "seen"),
+    [
+        ("cuda:1", 0, None, "1"),
+        ("cuda:2", 0, "3,5,GPU-8932f937, 7", "GPU-8932f937"),
+        ("cuda:3", 0, "3,5,GPU-8932f937, 7", "7"),
+        ("cuda", 2, None, "2"),
+        ("auto", 2, "4,5,6", "6"),
+        ("cuda:1", 2, None, "1"),
+        ("cuda", 0, "4,5,6", "4,5,6"),
+        ("cpu", 2, "4,5,6", "4,5,6"),
+    ],
+)
+def test_a_process_sees_its_gpu_first(
+    name: str, local_rank: int, named: str | None, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_cuda(monkeypatch, 4)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert resolve_device(name, local_rank) == torch.device("cpu" if name == "cpu" else "cuda:0")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def test_a_gpu_that_cannot_be_hidden_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cuda(monkeypatch, 2)
+    # As where CUDA is in use already.
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="set CUDA_VISIBLE_DEVICES=1 and use cuda"):
+        resolve_device("cuda:1")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +101,7 @@ def test_devices_that_are_not_there(name: str, count: int, message: str, monkeyp
         ("auto", "cuda", "tf32", "high"),
         ("fp32", "cuda", "fp32", "highest"),
         ("tf32", "cuda", "tf32", "high"),
-        ("bf16", "cuda", "bf16", "highest"),
+        ("bf16", "cuda", "bf16", "high"),
         pytest.param(
             *("bf16", "cpu", "bf16", "highest"),
             marks=pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU cannot run an LSTM in bf16"),
@@ -75,7 +114,7 @@ def test_precision(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     assert Precision.resolve(name, torch.device(device)) == Precision(resolved, device)  # type: ignore[arg-type]
     assert torch.get_float32_matmul_precision() == matmul
-    assert torch.backends.cudnn.allow_tf32 is (resolved == "tf32")
+    assert torch.backends.cudnn.allow_tf32 is (matmul == "high")
 
 
 def test_precisions_that_the_device_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 import io
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.sb3_zip import read_zip
@@ -133,6 +135,34 @@ def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp
     assert logged == {256: 10.0, 512: 30.0, 768: 30.0, 1024: 20.0}
     assert "evaluation at 512 steps: grade 3\n" in stream.getvalue()
     assert read_zip(tmp_path / "model_best.zip").num_timesteps == 512
+
+
+def test_the_speed_is_that_of_work_that_is_done(tmp_path: Path) -> None:
+    """Reading the metrics waits for the device, which has only been told what to do until then."""
+    speeds: list[float] = []
+
+    class Recorder(MetricsLogger):
+        def __init__(self) -> None:
+            pass
+
+        def log(self, metrics: Mapping[str, float], num_timesteps: int) -> None:
+            speeds.append(metrics["perf/steps_per_second"])
+
+        def log_checkpoint(self, path: Path) -> None:
+            pass
+
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 256)
+    trainer.logger = Recorder()
+    read = trainer.learner.read_metrics
+
+    def waiting(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+        time.sleep(0.1)
+        return read(scalars)
+
+    trainer.learner.read_metrics = waiting  # type: ignore[method-assign]
+    trainer.train()
+    assert len(speeds) == 2
+    assert max(speeds) < 128 / 0.1
 
 
 def test_metrics_carry_sb3_tags_and_the_step_of_their_update(tmp_path: Path) -> None:

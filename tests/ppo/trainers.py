@@ -14,7 +14,7 @@ from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
-from ppo.runtime import Precision
+from ppo.runtime import Precision, PrecisionName
 from ppo.trainer import Budget, Trainer
 from ppo.update import PPOConfig
 from tests.ppo.environments import TrackingEnv
@@ -33,17 +33,19 @@ def make_trainer(
     seed: int = 0,
     keep: int | None = None,
     processes: Processes | None = None,
+    precision: PrecisionName = "auto",
+    policy: PolicyConfig = POLICY,
 ) -> Trainer:
     """A silent training that saves every thousand control steps."""
     torch.manual_seed(seed)
     folder.mkdir(exist_ok=True)
     learner = Learner(
         env,
-        RecurrentActorCritic(POLICY, env.observation_dim, env.action_dim),
+        RecurrentActorCritic(policy, env.observation_dim, env.action_dim).to(env.device),
         ppo,
         total_timesteps,
-        precision=Precision.resolve("fp32", env.device),
-        processes=processes or Processes(),
+        precision=Precision.resolve(precision, env.device),
+        processes=processes or Processes(device=env.device),
         seed=seed,
         facts={},
     )

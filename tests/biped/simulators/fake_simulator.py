@@ -42,14 +42,14 @@ class FakeSimulator:
     in the state. As with a real engine, `read` does not show a reset before the next step.
     """
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, device: torch.device | None = None) -> None:
         self.robot: Robot = BIPED
         self.num_envs = num_envs
-        self.device = torch.device("cpu")
+        self.device = device = device or torch.device("cpu")
         self.control_dt = 0.02
-        self.friction = torch.ones(num_envs)
-        self.motor_strength = torch.ones(num_envs, 9)
-        self.added_mass = torch.zeros(num_envs)
+        self.friction = torch.ones(num_envs, device=device)
+        self.motor_strength = torch.ones(num_envs, 9, device=device)
+        self.added_mass = torch.zeros(num_envs, device=device)
         self.overrides: dict[str, Tensor] = {}
         """Fields of the next states that a test dictates."""
         self.targets: list[Tensor] = []
@@ -57,18 +57,19 @@ class FakeSimulator:
         self.velocity_settings: list[tuple[Tensor, Tensor]] = []
         """Every argument of `set_velocity`."""
         self.closed = False
-        self.state = upright_state(num_envs)
+        self.state = State(*(field.to(device) for field in upright_state(num_envs)))
         self.joint_position = self.state.joint_position
         self.base_position = self.state.base_position
         self.base_quaternion = self.state.base_quaternion
-        self.push = torch.zeros(num_envs, 3)
+        self.push = torch.zeros(num_envs, 3, device=device)
+        self.default_position = DEFAULT_POSITION.to(device)
 
     def step(self, joint_target: Tensor) -> None:
         self.targets.append(joint_target.clone())
         before = self.joint_position
         self.joint_position = before + 0.8 * self.motor_strength * (joint_target - before)
         joint_velocity = (self.joint_position - before) / self.control_dt
-        deviation = self.joint_position - DEFAULT_POSITION
+        deviation = self.joint_position - self.default_position
         velocity = self.friction.unsqueeze(1) * deviation[:, :3] + 0.1 * self.push
         self.base_position = self.base_position + self.control_dt * velocity
         self.base_position[:, 2] = BIPED.nominal_base_height - 0.05 * deviation[:, 1].abs() - 0.01 * self.added_mass
@@ -76,7 +77,7 @@ class FakeSimulator:
         zero = torch.zeros_like(half_pitch)
         self.base_quaternion = torch.stack((half_pitch.cos(), zero, half_pitch.sin(), zero), dim=-1)
         feet = deviation[:, 2::4]
-        foot_position = torch.zeros(self.num_envs, 2, 3)
+        foot_position = torch.zeros(self.num_envs, 2, 3, device=self.device)
         foot_position[..., 2] = feet.abs() * 0.1
         self.state = make_state(
             base_position=self.base_position.clone(),
@@ -89,7 +90,7 @@ class FakeSimulator:
             foot_position=foot_position,
             foot_velocity=foot_position,
             foot_contact_force=torch.where(feet > 0.0, 14.0, 0.0),
-            failed=torch.zeros(self.num_envs, dtype=torch.bool),
+            failed=torch.zeros(self.num_envs, dtype=torch.bool, device=self.device),
         )
 
     def read(self) -> State:
@@ -122,7 +123,7 @@ class FakeSimulator:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
-            setattr(self, name, value.clone())
+            setattr(self, name, value.to(self.device, copy=True))
 
     def render(self) -> NDArray[np.uint8]:
         raise ValueError("no camera")

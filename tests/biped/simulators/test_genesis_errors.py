@@ -1,5 +1,7 @@
 """What is refused, and in which words."""
 
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -10,6 +12,7 @@ from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.state import even_index
+from tests.end_to_end.command import ROOT, USER_ENVIRONMENT
 
 CPU = torch.device("cpu")
 
@@ -31,6 +34,21 @@ def test_rendering_without_a_camera_is_refused(genesis_simulation: GenesisSimula
 def test_a_second_device_in_one_process_is_refused(genesis_simulation: GenesisSimulator) -> None:
     with pytest.raises(ValueError, match="Genesis runs on cpu in this process and cannot run on cuda"):
         GenesisSimulator(BIPED, 2, SimulationConfig(), torch.device("cuda"))
+
+
+@pytest.mark.genesis
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_does_not_fall_back_to_the_cpu() -> None:
+    code = (
+        "import torch; from biped.robots.library import BIPED; from biped.simulators.config import SimulationConfig; "
+        "from biped.simulators.genesis import GenesisSimulator; "
+        "GenesisSimulator(BIPED, 2, SimulationConfig(), torch.device('cuda'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=USER_ENVIRONMENT, capture_output=True, text=True
+    )
+    assert "ValueError: Genesis does not run on cuda: " in result.stderr
+    assert result.stderr.rstrip().endswith("; use --device cpu")
 
 
 def test_a_viewer_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

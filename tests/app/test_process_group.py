@@ -1,0 +1,63 @@
+"""Several processes on a GPU each, or none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from app.build import ENGINES
+from app.process_group import choose_device, resolve_processes
+from configs.presets import SMOKE
+
+CUDA = torch.device("cuda", 0)
+TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, gpus: int, device: str = "cuda", processes: int = 1) -> int:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    return resolve_processes(replace(SMOKE, device=device, processes=processes), CUDA)
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
+    for name, value in (TORCHRUN | changes).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_as_many_processes_as_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(monkeypatch, gpus=2, processes=2) == 2
+
+
+def test_torchrun_over_machines_needs_gpus_for_those_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch)
+    assert resolve(monkeypatch, gpus=2) == 4
+
+
+def test_other_processes_see_only_their_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, RANK="1", LOCAL_RANK="1")
+    assert resolve(monkeypatch, gpus=1) == 4
+
+
+def test_one_gpu_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = r"--processes: 2 processes need a GPU each, and --device cuda:1 offers 1; use --processes 1"
+    with pytest.raises(ValueError, match=message):
+        resolve(monkeypatch, gpus=1, device="cuda:1", processes=2)
+
+
+def test_torchrun_with_more_processes_than_gpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch)
+    with pytest.raises(ValueError, match=r"torchrun: 2 processes need .* offers 1; use --nproc-per-node 1"):
+        resolve(monkeypatch, gpus=1)
+
+
+def test_an_engine_of_the_cpu_asks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    set_environment(monkeypatch, RANK="1", LOCAL_RANK="1")
+    experiment = replace(SMOKE, device="auto")
+    assert choose_device(experiment, ENGINES["mujoco"]) == torch.device("cpu")
+    with pytest.raises(ValueError, match="there is no cuda:1, only 1 CUDA devices"):
+        choose_device(experiment, ENGINES["genesis"])
+
+
+def test_a_cpu_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert resolve_processes(replace(SMOKE, device="cpu", processes=3), torch.device("cpu")) == 3

@@ -1,0 +1,36 @@
+"""What crosses between host and device in an iteration, and where the host waits: nothing but the two transfers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs.presets import SMOKE
+from tests.biped.environments import EVERYTHING
+from tests.biped.simulators.fake_simulator import FakeSimulator
+from tests.ppo.environments import TrackingEnv
+from tests.ppo.trainers import POLICY, PPO, make_trainer
+from tests.simulated_cuda.iterations import TRANSFERS, count_iteration, crossings, learner_of
+
+OPTIONS = {
+    "plain": (PPO, POLICY),
+    "replay of 2": (replace(PPO, replay=2), POLICY),
+    "shared LSTM": (PPO, replace(POLICY, critic="shared", n_lstm_layers=2)),
+    "normalised observations": (replace(PPO, normalize_observation=True, clip_range_vf=0.2), POLICY),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_algorithm(name: str, tmp_path: Path) -> None:
+    ppo, policy = OPTIONS[name]
+    # Short episodes, so that there are time-outs in every rollout.
+    env = TrackingEnv(16, episode_length=6, device="cuda")
+    learner = make_trainer(env, tmp_path, 10**6, ppo=ppo, policy=policy).learner
+    assert crossings(count_iteration(learner)) == TRANSFERS
+
+
+def test_the_task_with_everything_switched_on() -> None:
+    experiment = replace(SMOKE, env=EVERYTHING)
+    learner = learner_of(experiment, FakeSimulator(16, torch.device("cuda", 0)))
+    assert crossings(count_iteration(learner)) == TRANSFERS

@@ -1,0 +1,38 @@
+"""Whole iterations with Genesis underneath, as the presets for a GPU have them, with a small network."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from biped.robots.library import BIPED
+from biped.simulators.genesis import GenesisSimulator
+from configs.presets import PRESETS, SMOKE
+from tests.simulated_cuda import genesis
+from tests.simulated_cuda.iterations import TRANSFERS, count_iteration, crossings, learner_of
+
+NUM_ENVS = 16
+CHECKED_EVERY = 10
+"""Physics steps between two looks of Genesis for errors, a constant of its own; `read` finds failed robots without."""
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[GenesisSimulator]:
+    genesis.install()
+    simulator = GenesisSimulator(BIPED, NUM_ENVS, SMOKE.simulation, torch.device("cuda", 0))
+    yield simulator
+    simulator.close()
+
+
+@pytest.mark.parametrize("preset", ["default", "gpu"])
+def test_crossings(preset: str, simulator: GenesisSimulator) -> None:
+    experiment = replace(PRESETS[preset], policy=SMOKE.policy)
+    assert experiment.simulation == SMOKE.simulation
+    learner = learner_of(experiment, simulator)
+    physics_steps = experiment.ppo.n_steps * experiment.simulation.substeps
+    found = crossings(count_iteration(learner))
+    waits = found.pop("wait biped/simulators/genesis.py")
+    assert abs(waits - physics_steps / CHECKED_EVERY) < 1.0
+    assert found == TRANSFERS
+    assert torch.isfinite(learner.policy.log_std).all()
