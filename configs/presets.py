@@ -100,6 +100,21 @@ QUICK = replace(
 """The same walk, sooner: in MuJoCo, which needs no compiling, and with a learning rate that falls faster. Threads of
 one process serve robots and network."""
 
+TURN = replace(
+    QUICK,
+    preset="turn",
+    total_timesteps=2_400_000,
+    eval_freq=400_000,
+    save_freq=800_000,
+    ppo=replace(QUICK.ppo, learning_rate=1e-3),
+    env=replace(
+        CLOCKED_WALK,
+        commands=replace(CLOCKED_WALK.commands, yaw_rate=(-0.6, 0.6), course_gain=1.0),
+        rewards=replace(CLOCKED_WALK.rewards, track_wz=3.0, wz_sigma=0.15),
+    ),
+)
+"""For robots with hip joints about the vertical: walking, turning and staying on course."""
+
 DISTURBANCES = RandomizationConfig(
     friction=(0.4, 1.25),
     motor_strength=(0.7, 1.2),
@@ -160,6 +175,7 @@ PRESETS: Mapping[str, Experiment] = {
     "default": DEFAULT,
     "cpu": CPU,
     "quick": QUICK,
+    "turn": TURN,
     "gpu": GPU,
     "robust": ROBUST,
     "smoke": SMOKE,
