@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from app.build import COMPILING, Engine
 from app.robot.standing import SECONDS, TRAINING, Standing, draw, stand
-from biped.robots.check_mirror import check_mirror
-from biped.robots.check_model import check_model
-from biped.robots.check_pose import check_pose
-from biped.robots.findings import Finding, wrong
+from biped.robots.checks.findings import Finding, wrong
+from biped.robots.checks.mirror import check_mirror
+from biped.robots.checks.model import check_model
+from biped.robots.checks.pose import check_pose
 from biped.robots.robot import Robot
 from biped.robots.robot_file import load_robot
 from biped.simulators.config import fine

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biped.robots.draft import Draft, draft_robot, joint_order, robot_text
+from biped.robots.drafting.draft import Draft, draft_robot, joint_order, robot_text
 from biped.robots.robot_file import PACKAGE, find_model, load_robot
 from biped.simulators.mujoco import import_mujoco
 from biped.simulators.mujoco_body import read_body

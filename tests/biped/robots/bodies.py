@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from biped.robots.body import Body
+from biped.robots.drafting.mirror_guess import MirrorGuess
 from biped.robots.library import BIPED
-from biped.robots.mirror_guess import MirrorGuess
 from biped.robots.robot import Robot
 from biped.robots.robot_file import BUILT_IN, load_robot
 from biped.simulators.mujoco import import_mujoco

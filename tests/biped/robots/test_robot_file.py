@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from biped.robots.drafting.mirror_guess import mirror_error
 from biped.robots.library import BIPED
-from biped.robots.mirror_guess import mirror_error
 from biped.robots.model_file import ModelFile, without_meshes
 from biped.robots.robot import Robot
 from biped.robots.robot_file import BUILT_IN, built_in, load_robot

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from biped.robots.body import Body, Posture, foot_corners
-from biped.robots.check_model import robot_posture
-from biped.robots.feet import find_sole
-from biped.robots.findings import Finding, suspicious, wrong
-from biped.robots.gains import standing_torque, toppling
-from biped.robots.legs import find_leg, in_base
-from biped.robots.mirror_guess import MirrorGuess
+from biped.robots.checks.findings import Finding, suspicious, wrong
+from biped.robots.checks.model import robot_posture
+from biped.robots.drafting.feet import find_sole
+from biped.robots.drafting.gains import standing_torque, toppling
+from biped.robots.drafting.legs import find_leg, in_base
+from biped.robots.drafting.mirror_guess import MirrorGuess
 from biped.robots.robot import Robot
 
 TILTED = 3.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from biped.robots.draft import draft_robot, joint_order, robot_text
+from biped.robots.drafting.draft import draft_robot, joint_order, robot_text
 from biped.robots.robot_file import read_entries
 from tests.biped.robots.bodies import biped, changed_urdf, read
 

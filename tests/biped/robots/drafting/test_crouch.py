@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from biped.robots.body import foot_corners
-from biped.robots.crouch import least_squares, solve_crouch, symmetric_limits
-from biped.robots.legs import find_leg
+from biped.robots.drafting.crouch import least_squares, solve_crouch, symmetric_limits
+from biped.robots.drafting.legs import find_leg
 from biped.robots.library import BIPED
 from biped.robots.robot_file import built_in, load_robot
 from tests.biped.robots.bodies import MENAGERIE, biped, mirror_of, read

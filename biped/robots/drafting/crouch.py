@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from biped.robots.body import Array, Body
-from biped.robots.legs import Leg, in_base
-from biped.robots.mirror_guess import MirrorGuess
+from biped.robots.drafting.legs import Leg, in_base
+from biped.robots.drafting.mirror_guess import MirrorGuess
 
 LARGEST_ANGLE = 2.6
 """rad, that a joint without limits is bent by at most."""

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from biped.robots.body import Body
-from biped.robots.crouch import Crouch, solve_crouch
-from biped.robots.gains import CARRY, SAG, choose_gains, standing_torque, toppling
-from biped.robots.legs import Leg, find_leg
+from biped.robots.drafting.crouch import Crouch, solve_crouch
+from biped.robots.drafting.gains import CARRY, SAG, choose_gains, standing_torque, toppling
+from biped.robots.drafting.legs import Leg, find_leg
+from biped.robots.drafting.mirror_guess import MirrorGuess
 from biped.robots.library import BIPED
-from biped.robots.mirror_guess import MirrorGuess
 from tests.biped.robots.bodies import biped, mirror_of
 
 FREQUENCY = 2.5

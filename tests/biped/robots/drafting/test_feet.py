@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from biped.robots.feet import find_feet, find_sole
+from biped.robots.drafting.feet import find_feet, find_sole
 from biped.robots.library import BIPED
 from tests.biped.robots.bodies import biped, mirror_of
 

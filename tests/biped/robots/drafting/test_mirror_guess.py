@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from biped.robots.drafting.mirror_guess import counterparts, guess_mirror, mirror_error
 from biped.robots.library import BIPED
-from biped.robots.mirror_guess import counterparts, guess_mirror, mirror_error
 from biped.robots.robot_file import built_in, find_model, load_robot
 from tests.biped.robots.bodies import MENAGERIE, biped, changed_urdf, mirror_of, published, read
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from biped.robots.body import Body, Posture
-from biped.robots.findings import Finding, suspicious, wrong
+from biped.robots.checks.findings import Finding, suspicious, wrong
 from biped.robots.model_file import ModelFile, missing_meshes
 from biped.robots.robot import Robot
 

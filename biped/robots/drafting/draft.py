@@ -8,10 +8,10 @@ import numpy as np
 import yaml
 
 from biped.robots.body import Array, Body
-from biped.robots.crouch import Crouch, solve_crouch
-from biped.robots.gains import Gains, choose_gains
-from biped.robots.legs import PITCH, Leg, find_leg, turns_about_vertical
-from biped.robots.mirror_guess import MirrorGuess, guess_mirror, mirror_error
+from biped.robots.drafting.crouch import Crouch, solve_crouch
+from biped.robots.drafting.gains import Gains, choose_gains
+from biped.robots.drafting.legs import PITCH, Leg, find_leg, turns_about_vertical
+from biped.robots.drafting.mirror_guess import MirrorGuess, guess_mirror, mirror_error
 
 LOW, LOWEST = 0.82, 0.7
 """Parts of the standing height below which a robot crouches and has fallen."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from biped.robots.body import Array, Body, Posture, foot_corners
-from biped.robots.feet import find_feet, find_sole
-from biped.robots.mirror_guess import MirrorGuess
+from biped.robots.drafting.feet import find_feet, find_sole
+from biped.robots.drafting.mirror_guess import MirrorGuess
 
 PITCH = 0.7
 """How much of a joint's axis must point along y for it to bend the leg forwards and backwards."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from biped.robots.check_mirror import check_mirror
-from biped.robots.check_model import check_model
-from biped.robots.check_pose import check_pose
-from biped.robots.findings import Finding
+from biped.robots.checks.findings import Finding
+from biped.robots.checks.mirror import check_mirror
+from biped.robots.checks.model import check_model
+from biped.robots.checks.pose import check_pose
 from biped.robots.library import BIPED
 from biped.robots.robot import Robot
 from biped.robots.robot_file import built_in, load_robot

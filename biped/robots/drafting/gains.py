@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from biped.robots.body import Array, Body, Posture
-from biped.robots.crouch import Crouch, symmetric
-from biped.robots.legs import Leg, in_base
-from biped.robots.mirror_guess import MirrorGuess
+from biped.robots.drafting.crouch import Crouch, symmetric
+from biped.robots.drafting.legs import Leg, in_base
+from biped.robots.drafting.mirror_guess import MirrorGuess
 
 GRAVITY = 9.81
 """m/s^2."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from biped.robots.body import MIRROR, Body
-from biped.robots.feet import link_pairs
-from biped.robots.findings import Finding, suspicious, wrong
-from biped.robots.mirror_guess import GOOD, expected_sign, mirror_error, unlikeness
+from biped.robots.checks.findings import Finding, suspicious, wrong
+from biped.robots.drafting.feet import link_pairs
+from biped.robots.drafting.mirror_guess import GOOD, expected_sign, mirror_error, unlikeness
 from biped.robots.robot import Robot
 
 ALIKE = 0.03

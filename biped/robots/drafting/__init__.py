@@ -1,0 +1,1 @@
+"""A first robot file, worked out from a model: mirror, feet, pose, gains."""
