@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
-PRESET ?= $(shell nvidia-smi > /dev/null 2>&1 && echo gpu || echo cpu)
+PRESET ?= $(shell nvidia-smi > /dev/null 2>&1 && echo gpu || echo quick)
 EXP_NAME ?= biped-walking-$(PRESET)
 VIDEO = logs/$(EXP_NAME).mp4
 
@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-train: setup ## train with PRESET (cpu, or gpu where there is one) and render a video of the result
+train: setup ## train with PRESET (quick, or gpu where there is a GPU) and render a video of the result
 	$(VENV)/bin/python train.py --preset $(PRESET) --exp-name $(EXP_NAME)
 	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 5 --video $(VIDEO)
 	@echo 'See more:  $(VENV)/bin/python play.py --exp-name $(EXP_NAME)'

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from app.build import COMPILING, Parts, build_trainer
 from app.command_line import about, explain, fail
 from app.examiner import build_examiner
@@ -97,7 +99,23 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         except ValueError as error:
             fail(str(error))
         stack.callback(processes.close)
-        return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
+        try:
+            return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            console.close()
+            fail(
+                f"{device.type} has too little memory for {experiment.num_envs:,} robots with this network; lower "
+                "--num-envs, then --ppo.n-steps or --policy.lstm-hidden-size, or raise --ppo.n-minibatches"
+            )
+
+
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether memory has run out, of a GPU, in PyTorch or in a simulator, or of the machine."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(words in str(error).lower() for words in ("out of memory", "out_of_memory", "can't allocate memory"))
 
 
 def check_model(experiment: Experiment, model: Sb3Model, robot: Robot) -> None:
