@@ -25,6 +25,7 @@ from biped.examination.playback import Episode, play_episodes, summarize, tell
 from biped.examination.trials import Trial, trials_of
 from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
+from biped.simulators.interface import Simulator
 from ppo.program.interruption import deferred, requested
 from ppo.program.launch import load_kernels
 from ppo.runtime import resolve_device

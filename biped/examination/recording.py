@@ -131,23 +131,21 @@ class Recorder:
         """What was seen so far, one per trial."""
         columns = [torch.stack(column, dim=1).float().cpu().numpy() for column in zip(*self._samples, strict=True)]
         ended = torch.stack(self._ended, dim=1).cpu().numpy()
-        return [self._recording(index, trial, ended[index], columns) for index, trial in enumerate(self._schedule.trials)]
+        return [
+            self._recording(index, trial, ended[index], columns) for index, trial in enumerate(self._schedule.trials)
+        ]
 
-    def _recording(
-        self, robot: int, trial: Trial, ended: NDArray[np.bool_], columns: Sequence[Floats]
-    ) -> Recording:
+    def _recording(self, robot: int, trial: Trial, ended: NDArray[np.bool_], columns: Sequence[Floats]) -> Recording:
         env, fell = self._env, bool(ended.any())
         # The state of the step in which it ended is of no whole control step.
         count = int(ended.argmax()) if fell else len(ended)
         parts = {name: column[robot, :count] for name, column in zip(Sample._fields, columns, strict=True)}
         contact = parts.pop("contact") > 0.5
-        return Recording(
-            trial, env.control_dt, env.simulator.robot, env.rewards.names, fell, contact=contact, **parts
-        )
+        return Recording(trial, env.control_dt, env.simulator.robot, env.rewards.names, fell, contact=contact, **parts)
 
 
 def feet_below(state: State) -> Tensor:
-    """Centres of the soles `[N, 2, 3]` in m: forward and to the left of the base, which faces forward; above the ground."""
+    """Centres of the soles `[N, 2, 3]` in m: ahead of the base as it faces, to its left, and above the ground."""
     offset = state.foot_position[..., :2] - state.base_position[:, None, :2]
     yaw = state.roll_pitch_yaw[:, 2:]
     forward = yaw.cos() * offset[..., 0] + yaw.sin() * offset[..., 1]
