@@ -71,7 +71,8 @@ def style() -> Iterator[None]:
         # Of letters that its own font lacks, which the page takes from another one.
         warnings.simplefilter("ignore", UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        for name, value in STYLE.items():
+            matplotlib.rcParams[name] = value
         yield
 
 

@@ -50,7 +50,8 @@ def foot_paths(recordings: Sequence[Recording]) -> Drawing:
     axes[len(shown)].set_ylabel("leftward, cm")
     legend_above(figure, axes[0])
     caption = (
-        f"The centres of the soles, seen from the base, in {SHOWN_S:g} s of steady walking. First row: from the side; a foot "
-        "on the ground moves along the bottom, a swinging one above it. Second row: from above. Axes have different scales."
+        f"The centres of the soles, seen from the base, in {SHOWN_S:g} s of steady walking. First row: from the side; "
+        "a foot on the ground moves along the bottom, a swinging one above it. Second row: from above. Axes have "
+        "different scales."
     )
     return Drawing(title, caption, to_svg(figure, title))

@@ -27,7 +27,7 @@ def contact_intervals(contact: NDArray[np.bool_], control_dt: float) -> list[tup
 
 
 def support_shares(contact: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Shares of the time with both feet, one foot and no foot on the ground, from contacts `[T, 2]`; NaN without any."""
+    """Shares of the time with both feet, one foot and no foot on the ground, from contacts `[T, 2]`; NaN of none."""
     if not len(contact):
         return (float("nan"),) * 3
     count = contact.sum(axis=1)
@@ -65,8 +65,8 @@ def gait_diagram(recordings: Sequence[Recording]) -> Drawing:
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside upper left", ncols=2)
     caption = (
-        f"{SHOWN_S:g} s of steady walking under each command (x forward and y leftward in m/s, yaw in rad/s). Filled bars: "
-        "the right foot carries; hatched bars: the left one. In a walk the feet take turns, with both on the ground for a "
-        "moment in between. At the right the shares of the time on both feet, one and none."
+        f"{SHOWN_S:g} s of steady walking under each command (x forward and y leftward in m/s, yaw in rad/s). Filled "
+        "bars: the right foot carries; hatched bars: the left one. In a walk the feet take turns, with both on the "
+        "ground for a moment in between. At the right the shares of the time on both feet, one and none."
     )
     return Drawing(title, caption, to_svg(figure, title))

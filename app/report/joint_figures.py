@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from app.report.drawing import (
+    ASKED,
     FAINT,
     INK,
     LEFT,
@@ -65,9 +66,9 @@ def phase_portraits(recording: Recording) -> Drawing:
 
     svg = each_joint(recording, title, 1.8, draw)
     caption = (
-        f"{label(recording)}, {PORTRAIT_S:g} s of steady walking. Left joints are shown as in the mirror image, so that in "
-        "a symmetric walk the two curves lie on each other. A walk that repeats itself draws one closed curve again and "
-        "again."
+        f"{label(recording)}, {PORTRAIT_S:g} s of steady walking. Left joints are shown as in the mirror image, so "
+        "that in a symmetric walk the two curves lie on each other. A walk that repeats itself draws one closed curve again "
+        "and again."
     )
     return Drawing(title, caption, svg)
 
@@ -80,7 +81,7 @@ def targets(recording: Recording) -> Drawing:
     def draw(panel: Axes, pair: JointPair) -> None:
         position = recording.joint_position[part, pair.right]
         panel.plot(recording.times[part], position, **RIGHT, label="position")
-        look = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.0}
+        look = ASKED | {"linewidth": 1.0}
         panel.plot(recording.times[part], recording.joint_target[part, pair.right], **look, label="target")
         panel.set_xlabel("time, s")
         panel.set_ylabel("rad")
@@ -116,8 +117,8 @@ def torques(recording: Recording) -> Drawing:
 
     svg = each_joint(recording, title, 1.35, draw)
     caption = (
-        f"{label(recording)}, as the servos applied them; left joints as in the mirror image. Where the limit of a servo is "
-        "near, it is drawn as a dotted line."
+        f"{label(recording)}, as the servos applied them; left joints as in the mirror image. Where the limit of a "
+        "servo is near, it is drawn as a dotted line."
     )
     return Drawing(title, caption, svg)
 
@@ -152,9 +153,7 @@ def power(recording: Recording) -> Drawing:
             times, taken, facecolor="white", edgecolor=LEFT["color"], hatch="//////", linewidth=0.8, label="braking"
         )
         mean = moving_average(np.abs(each).sum(axis=1), round(0.5 / recording.control_dt))
-        panel.plot(
-            times, mean, **{"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.2}, label="both, mean of 0.5 s"
-        )
+        panel.plot(times, mean, **LEFT | {"color": INK}, label="both, mean of 0.5 s")
     else:
         say(panel, "fell at once")
     panel.set_xlabel("time, s")
@@ -162,7 +161,7 @@ def power(recording: Recording) -> Drawing:
     panel.margins(x=0.0)
     legend_above(figure, panel)
     caption = (
-        f"{label(recording)}: torque times joint velocity, summed over the joints that drive and over those that brake. A "
-        "motor without recovery pays for both."
+        f"{label(recording)}: torque times joint velocity, summed over the joints that drive and over those that "
+        "brake. A motor without recovery pays for both."
     )
     return Drawing(title, caption, to_svg(figure, title))

@@ -9,7 +9,7 @@ from app.report.foot_figures import foot_paths
 from app.report.gait_figure import gait_diagram
 from app.report.joint_figures import effort, phase_portraits, power, targets, torques
 from app.report.learning import learning_curves, log_of
-from app.report.markup import escape, paragraph, table
+from app.report.markup import escape, paragraph, signed, table
 from app.report.motion import label, showcase
 from app.report.origin import configuration_section, origin_facts, own_checkpoint, versions_section
 from app.report.page import Section, figure, film_markup, page
@@ -77,7 +77,7 @@ def make_recordings(session: Session, engine: str, trials: Sequence[Trial]) -> l
 def document(session: Session, results: Results, recordings: Sequence[Recording], shot: Film) -> str:
     """The page as text."""
     criteria = DISTURBED_CRITERIA if session.options.disturbed else WalkingCriteria()
-    title = f"How well does it walk? {session.parts.robot.name}"
+    title = f"Walking report: {session.parts.robot.name}"
     with style():
         sections = list(all_sections(session, results, criteria, recordings, shot))
     return page(title, header(session, results, criteria, title), sections)
@@ -98,34 +98,35 @@ def header(session: Session, results: Results, criteria: WalkingCriteria, title:
     missed = {engine: shortfalls(summaries, criteria) for engine, summaries in results.items()}
     words = "".join(f"<p>What falls short in {escape(engine)}:</p>{lines}" for engine, lines in missed.items() if lines)
     engine = drawn_engine(session)
-    return f"<h1>{escape(title)}</h1>\n{verdict}{words}{tiles(results[engine])}{origin_facts(session, engine)}"
+    return (
+        f"<h1>{escape(title)}</h1>\n{verdict}{words}{tiles(results[engine], criteria)}{origin_facts(session, engine)}"
+    )
 
 
-def tiles(summaries: Sequence[GaitSummary]) -> str:
+def tiles(summaries: Sequence[GaitSummary], criteria: WalkingCriteria) -> str:
     """A few numbers to begin with."""
     straight = next((one for one in summaries if one.trial == Trial((STRAIGHT,))), summaries[0])
-    walking = [one for one in summaries if not one.trial.on_the_spot and len(one.trial.commands) == 1]
-    errors = [max(one.velocity_error_x, one.velocity_error_y) for one in walking or summaries]
+    checked = [one for one in summaries if len(one.trial.commands) == 1 and one.trial.speed <= criteria.fastest_checked]
+    errors = [max(one.velocity_error_x, one.velocity_error_y) for one in checked or summaries]
     survival = sum(one.survival * one.robots for one in summaries) / sum(one.robots for one in summaries)
     at = "" if straight.standing else f" at {straight.trial.speed:g} m/s"
+    bound = f" up to {criteria.fastest_checked:g} m/s" if checked else ""
     numbers = (
-        (f"{survival:.1%}", "of all robots stay up"),
-        (number(max(errors), ".3f", " m/s"), "largest velocity error"),
-        (number(straight.steps_per_second, ".2f", "/s"), f"steps{at}"),
-        (number(100.0 * straight.foot_clearance, ".1f", " cm"), f"foot clearance{at}"),
-        (number(straight.torque_rms, ".2f", " N m"), f"torque RMS{at}"),
-        (number(straight.cost_of_transport, ".2f", ""), f"cost of transport{at}"),
+        (survival, ".1%", "", "of all robots stay up"),
+        (max(errors), ".3f", " m/s", f"largest velocity error{bound}"),
+        (straight.steps_per_second, ".2f", "/s", f"steps{at}"),
+        (100.0 * straight.foot_clearance, ".1f", " cm", f"foot clearance{at}"),
+        (straight.torque_rms, ".2f", " N m", f"torque RMS{at}"),
+        (straight.cost_of_transport, ".2f", "", f"cost of transport{at}"),
     )
     return (
         '<ul class="tiles">'
-        + "".join(f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>" for value, name in numbers)
+        + "".join(
+            f"<li><b>{signed(value, form)}{'' if math.isnan(value) else unit}</b><span>{escape(name)}</span></li>"
+            for value, form, unit, name in numbers
+        )
         + "</ul>\n"
     )
-
-
-def number(value: float, form: str, unit: str) -> str:
-    """A number with its unit, a dash for NaN."""
-    return "–" if math.isnan(value) else format(value, form) + unit
 
 
 def all_sections(
@@ -160,8 +161,8 @@ def examination(session: Session, results: Results, criteria: WalkingCriteria) -
         longer = any(one.seconds > options.duration + 1e-6 for one in summaries)
         caption = (
             f"{engine}: {summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per trial for "
-            f"{options.duration:g} s{', longer where a trial says so' if longer else ''}; the first {WARMUP_S:g} s count "
-            "for survival and course only; ✗ misses the criterion"
+            f"{options.duration:g} s{', longer where a trial says so' if longer else ''}; the first {WARMUP_S:g} s "
+            "count for survival and course only; ✗ misses the criterion"
         )
         parts.append(examination_tables(summaries, criteria, caption))
     if len(results) > 1:
@@ -171,8 +172,8 @@ def examination(session: Session, results: Results, criteria: WalkingCriteria) -
         other = "mujoco" if engine == "genesis" else "genesis"
         parts.append(
             paragraph(
-                f"Examined in {engine} only. With --simulator both the same robots are examined in {other} as well, whose "
-                "contacts, friction and time steps differ: a policy that exploits one engine falls short in the other."
+                f"Examined in {engine} only. With --simulator both, the same robots are examined in {other} as well, "
+                "whose contacts, friction and time steps differ: a policy that exploits one falls short in the other."
             )
         )
     return "".join(parts)
@@ -199,20 +200,12 @@ def reward_table(recordings: Sequence[Recording]) -> str:
     """Reward per second of each term in each trial."""
     rates = mean_rates(recordings)
     cells = [
-        [
-            escape(name.replace("_", " ")),
-            *(number(value, "+.2f", "").replace("-", "−") for value in rates[:, term].tolist()),
-        ]
+        [escape(name.replace("_", " ")), *(signed(value, "+.2f") for value in rates[:, term].tolist())]
         for term, name in enumerate(recordings[0].reward_names)
     ]
-    total = [
-        "<strong>sum</strong>",
-        *(number(value, "+.2f", "").replace("-", "−") for value in rates.sum(axis=1).tolist()),
-    ]
-    head = [
-        "reward per second",
-        *(escape(label(one)).replace(", ", "<br>").replace("sudden ", "sudden<br>") for one in recordings),
-    ]
+    total = ["<strong>sum</strong>", *(signed(value, "+.2f") for value in rates.sum(axis=1).tolist())]
+    names = [escape(label(one)).replace(", ", "<br>").replace("sudden ", "sudden<br>") for one in recordings]
+    head = ["reward per second", *names]
     return table(head, [*cells, total], "mean over one robot and the time that it was up")
 
 
@@ -224,7 +217,8 @@ def learning(session: Session) -> str:
     log = log_of(checkpoint.path)
     if not log:
         return paragraph(
-            f"There are no learning curves: {checkpoint.path} does not lie in the folder of a run, which would hold its log."
+            f"There are no learning curves: {checkpoint.path} does not lie in the folder of a run, which would hold "
+            "its log."
         )
     drawing: Drawing = learning_curves(log, session.experiment, checkpoint.model.num_timesteps)
     return figure(drawing)

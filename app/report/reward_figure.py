@@ -58,7 +58,7 @@ def decomposition(recordings: Sequence[Recording]) -> Drawing:
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("reward per second")
     caption = (
-        "Mean over the recorded trials of what each term of the task's reward pays (filled) or costs (hatched); the line "
-        "reaches from the trial with the least to the one with the most. Terms of weight 0 are left out."
+        "Mean over the recorded trials of what each term of the task's reward pays (filled) or costs (hatched); the "
+        "line reaches from the trial with the least to the one with the most. Terms of weight 0 are left out."
     )
     return Drawing(title, caption, to_svg(figure, title))

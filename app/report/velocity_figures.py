@@ -93,8 +93,8 @@ def sudden_changes(recording: Recording) -> Drawing:
     axes[-1].set_xlabel("time, s" + (" (the robot fell at the end)" if recording.fell else ""))
     legend_above(figure, axes[0])
     caption = (
-        "The command jumps and the robot follows. The examination does not count the "
-        f"{SETTLING_TIME:g} s after a change, which are grey here. The measured velocity swings with every step; the thick "
-        "curve is its mean over about a stride."
+        f"The command jumps and the robot follows. The examination does not count the {SETTLING_TIME:g} s after a "
+        "change, which are grey here. The measured velocity swings with every step; the thick curve is its mean over "
+        "about a stride."
     )
     return Drawing(title, caption, to_svg(figure, title))

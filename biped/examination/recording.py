@@ -78,7 +78,8 @@ class Recording:
     def yaw_rate(self) -> NDArray[np.float64]:
         """`[T]` rad/s, the change of the yaw as the examination counts it; 0 in the first control step."""
         turned = np.diff(np.unwrap(self.yaw.astype(np.float64)), prepend=self.yaw[:1])
-        return turned / self.control_dt
+        rate: NDArray[np.float64] = turned / self.control_dt
+        return rate
 
     @property
     def power(self) -> NDArray[np.float64]:
