@@ -127,9 +127,9 @@ def to_svg(figure: Figure, title: str) -> str:
 
 
 def moving_average(values: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """`[T]` the mean of up to `count` values about each, fewer at both ends."""
-    count = max(1, min(count, len(values)))
-    kernel = np.ones(count)
-    total = np.convolve(values.astype(np.float64), kernel, mode="same")
-    result: NDArray[np.float64] = total / np.convolve(np.ones(len(values)), kernel, mode="same")
+    """`[T]` the mean of `count` values about each, rounded up to an odd number; of fewer at both ends."""
+    total = np.concatenate(([0.0], np.cumsum(values.astype(np.float64))))
+    here = np.arange(len(values))
+    begins, ends = np.maximum(here - count // 2, 0), np.minimum(here + count // 2 + 1, len(values))
+    result: NDArray[np.float64] = (total[ends] - total[begins]) / (ends - begins)
     return result

@@ -67,8 +67,7 @@ def phase_portraits(recording: Recording) -> Drawing:
     svg = each_joint(recording, title, 1.8, draw)
     caption = (
         f"{label(recording)}, {PORTRAIT_S:g} s of steady walking. Left joints are shown as in the mirror image, so "
-        "that in a symmetric walk the two curves lie on each other. A walk that repeats itself draws one closed curve again "
-        "and again."
+        "that in a symmetric walk the two curves lie on each other. A walk that repeats itself draws one closed curve."
     )
     return Drawing(title, caption, svg)
 

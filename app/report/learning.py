@@ -124,7 +124,7 @@ def learning_curves(log: dict[str, list[tuple[int, float]]], experiment: Experim
             panel.axvline(trained_for / unit, color=FAINT, linestyle=":", linewidth=1.2)
         panel.set_title(curve.title)
         panel.set_ylabel(curve.unit)
-        panel.set_xlim(0.0, last / unit)
+        panel.set_xlim(0.0, 1.02 * last / unit)
         if number >= len(axes) - 3:
             panel.set_xlabel(f"{name}control steps")
     caption = "From the log of the run, over the control steps of all robots together."
