@@ -38,7 +38,6 @@ def test_the_page_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
     log_run(Path("logs/walk"))
     page = page_of("-e", "walk")
     output = capsys.readouterr().out.splitlines()
-    assert "examining 10 robots for 2.2 s in genesis" not in output[-1]
     assert [line.split()[0] for line in output[-4:]] == ["recording", "filming", "drawing", "wrote"]
     assert re.fullmatch(r"wrote page\.html \(\d+\.\d MB\)", output[-1])
     text = text_of(page)
@@ -81,13 +80,11 @@ def test_an_agent_without_a_policy_and_one_command() -> None:
 
 
 def test_names_cannot_smuggle_anything_in() -> None:
-    name = "<script>alert(1)</script>&.zip".replace("/", "_")
+    name = "<script>alert(1)<_script>&.zip"
     save_model(Path(name), experiment=SMOKE)
     page = page_of(f"--checkpoint={name}")
     assert "<script" not in page
-    assert name in text_of(page.replace("&lt;", "\x01").replace("&gt;", "\x02")).replace("\x01", "<").replace(
-        "\x02", ">"
-    )
+    assert name in text_of(page)
 
 
 def test_without_a_camera_there_is_everything_else(

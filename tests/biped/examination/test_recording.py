@@ -79,7 +79,7 @@ def test_feet_are_seen_from_a_base_that_faces_any_way() -> None:
         roll_pitch_yaw=torch.tensor([[0.0, 0.0, math.pi / 2.0]]),
         foot_position=torch.tensor([[[1.1, 2.3, 0.0], [0.9, 2.0, 0.05]]]),
     )
-    assert feet_below(state)[0].tolist() == [pytest.approx([0.3, -0.1, 0.0]), pytest.approx([0.0, 0.1, 0.05])]
+    assert torch.allclose(feet_below(state)[0], torch.tensor([[0.3, -0.1, 0.0], [0.0, 0.1, 0.05]]), atol=1e-6)
 
 
 def test_yaw_rates_do_not_jump_where_the_angle_does() -> None:

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from ppo.report.event_file import EventFile, event_files
+from ppo.report.event_file import EventFile, event_files, read_scalars
 
 Rows = Sequence[tuple[Sequence[str], int]]
 
