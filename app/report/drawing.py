@@ -71,8 +71,9 @@ def style() -> Iterator[None]:
         # Of letters that its own font lacks, which the page takes from another one.
         warnings.simplefilter("ignore", UserWarning)
         matplotlib.rcdefaults()
-        for name, value in STYLE.items():
-            matplotlib.rcParams[name] = value
+        # Its newest versions know every name there is, and older ones know other names.
+        parameters: Any = matplotlib.rcParams
+        parameters.update(STYLE)
         yield
 
 

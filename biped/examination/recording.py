@@ -72,7 +72,8 @@ class Recording:
     @property
     def times(self) -> NDArray[np.float64]:
         """`[T]` s since the start."""
-        return self.control_dt * np.arange(1, len(self.yaw) + 1)
+        times: NDArray[np.float64] = self.control_dt * np.arange(1.0, len(self.yaw) + 1.0)
+        return times
 
     @property
     def yaw_rate(self) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def walk(
         joint_position=joints,
         joint_velocity=joints,
         joint_target=joints,
-        joint_torque=2.0 * joints,
+        joint_torque=np.float32(2.0) * joints,
         rewards=np.tile(np.array([0.5, -0.25], dtype=np.float32), (steps, 1)),
     )
 
