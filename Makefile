@@ -5,6 +5,7 @@ LOWEST := .venv-lowest
 PRESET ?= $(shell nvidia-smi > /dev/null 2>&1 && echo gpu || echo quick)
 EXP_NAME ?= biped-walking-$(PRESET)
 VIDEO = logs/$(EXP_NAME).mp4
+REPORT = logs/$(EXP_NAME).html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train play test test-lowest lint types format clean
@@ -20,9 +21,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-train: setup ## train with PRESET (quick, or gpu where there is a GPU) and render a video of the result
+train: setup ## train with PRESET (quick, or gpu where there is a GPU) and make a video and a report of the result
 	$(VENV)/bin/python train.py --preset $(PRESET) --exp-name $(EXP_NAME)
 	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 5 --video $(VIDEO)
+	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --report $(REPORT)
+	@echo 'Film:      $(VIDEO)'
+	@echo 'Report:    $(REPORT), a page to open in a browser'
 	@echo 'See more:  $(VENV)/bin/python play.py --exp-name $(EXP_NAME)'
 
 play: setup ## show the newest checkpoint

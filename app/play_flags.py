@@ -99,6 +99,9 @@ class PlayOptions:
     rest, and ask them to survive and to keep their course. What the checkpoint was trained with does not matter."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write what --evaluate measures to this file as well."""
+    report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
+    """Examine as --evaluate does, and write one page about it to this file: verdict, tables, plots, learning curves,
+    configuration and a film, with nothing to load from a network."""
     verbose: bool = False
     """Show what the simulator prints."""
 
@@ -164,7 +167,8 @@ class PlayOptions:
             raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
         for name in ("viewer", "video", "episodes"):
             if self.evaluate and getattr(self, name):
-                raise ValueError(f"--{name} does not go together with --evaluate; leave out one of them")
+                asked = "--evaluate" if self.report is None else "--report"
+                raise ValueError(f"--{name} does not go together with {asked}; leave out one of them")
         if self.evaluate and self.duration <= WARMUP_S:
             raise ValueError(
                 f"--seconds must be above {WARMUP_S:g} with --evaluate, which does not count the first ones"
@@ -175,13 +179,19 @@ class PlayOptions:
             raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
-        if self.video is not None and self.video.suffix != ".mp4":
-            raise ValueError(f"--video {self.video} must end in .mp4")
-        for flag, path in (("--video", self.video), ("--json", self.json)):
+        if self.report is not None and not self.evaluate:
+            raise ValueError("--report tells what --evaluate measures; leave out --no-evaluate")
+        for flag, path, suffix in (("--video", self.video, ".mp4"), ("--report", self.report, ".html")):
+            if path is not None and path.suffix != suffix:
+                raise ValueError(f"{flag} {path} must end in {suffix}")
+        for flag, path in (("--video", self.video), ("--json", self.json), ("--report", self.report)):
             if path is not None and not can_be_written(path):
                 raise ValueError(f"{flag} {path} cannot be written; choose a file in a folder that exists")
-        if self.video is not None and self.video.exists() and not self.video.is_file():
-            raise ValueError(f"--video {self.video} is a device or a pipe, which cannot hold a film; choose a file")
+        for flag, path, kind in (("--video", self.video, "film"), ("--report", self.report, "page")):
+            if path is not None and path.exists() and not path.is_file():
+                raise ValueError(f"{flag} {path} is a device or a pipe, which cannot hold a {kind}; choose a file")
+        if self.report is not None and self.report == self.json:
+            raise ValueError("--report and --json name the same file; choose another one for either")
 
 
 def can_be_written(path: Path) -> bool:
@@ -219,9 +229,11 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
             fail(
                 f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
             )
-    filmed = given.get("video") is not None or given.get("evaluate", False)
+    reported = given.get("report") is not None
+    filmed = given.get("video") is not None or given.get("evaluate", False) or reported
     display, web = has_display(), given.get("web", False)
     default = PlayOptions(
+        evaluate=reported,
         viewer=display and not filmed and not web and given.get("simulator", "genesis") == "genesis",
         web=not display and can_steer() and not given.keys() & {"web", "seconds", "json", *WITHOUT_PAGE},
     )
@@ -233,7 +245,7 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     return options
 
 
-WITHOUT_PAGE = ("viewer", "video", "evaluate", "disturbed", "episodes", "num_envs")
+WITHOUT_PAGE = ("viewer", "video", "report", "evaluate", "disturbed", "episodes", "num_envs")
 """What a page in a browser does not do: flags that exclude it."""
 UNLIKE_DEFAULT = PlayOptions(
     checkpoint=Path("other"),
@@ -246,6 +258,7 @@ UNLIKE_DEFAULT = PlayOptions(
     viewer=True,
     disturbed=True,
     json=Path("other"),
+    report=Path("other"),
     episodes=1,
     seconds=1.0,
     num_envs=1,

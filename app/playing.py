@@ -1,6 +1,7 @@
 """Watch a biped walk: on a screen, as a video, or in numbers."""
 
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,15 +10,15 @@ from importlib.util import find_spec
 
 import torch
 
-from app.build import COMPILING, Parts
+from app.build import COMPILING, Engine, Parts
 from app.command_line import about, fail
 from app.load import check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
 from app.real_time import RealTime
 from app.screen import announce, show_examination
-from app.session import Session, build_controller, build_simulator
+from app.session import Session, build_controller, examined_task, robots
 from biped.env import BipedEnv
-from biped.env_config import EnvConfig, check_robot
+from biped.env_config import check_robot
 from biped.examination.examination import WARMUP_S, Controller, examination_config, examine
 from biped.examination.gait_meter import GaitSummary
 from biped.examination.playback import Episode, play_episodes, summarize, tell
@@ -25,7 +26,6 @@ from biped.examination.trials import Trial, trials_of
 from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
 from biped.simulators.interface import Simulator
-from configs.presets import DISTURBANCES
 from ppo.program.interruption import deferred, requested
 from ppo.program.launch import load_kernels
 from ppo.runtime import resolve_device
@@ -57,9 +57,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             for engine in options.simulators:
                 if not parts.engines[engine].compiles:
                     # Here, so that nobody waits for the other one first.
-                    parts.engines[engine].load(
-                        camera=options.video is not None, verbose=options.verbose, warn=lambda line: None
-                    )
+                    load_engine(parts.engines[engine], options)
         except ValueError as error:
             fail(str(error))
         print(announce(options, checkpoint))
@@ -72,6 +70,23 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         return 128 + (requested() or signal.SIGINT)
 
 
+def load_engine(engine: Engine, options: PlayOptions) -> None:
+    """Import an engine, ready to make pictures if there will be any.
+
+    Raises:
+        ValueError: it is missing, or cannot make the video that is asked for.
+    """
+    filmed = options.video is not None or options.report is not None
+    try:
+        engine.load(camera=filmed, verbose=options.verbose, warn=lambda line: None)
+    except ValueError:
+        # A report does without a film where it must.
+        if options.report is None:
+            raise
+        os.environ["MUJOCO_GL"] = "disable"
+        engine.load(camera=False, verbose=options.verbose, warn=lambda line: None)
+
+
 def watch(session: Session) -> int:
     """Build robots and agent, and watch them; returns the exit code."""
     options = session.options
@@ -79,6 +94,11 @@ def watch(session: Session) -> int:
         if options.evaluate:
             results = {engine: run_examination(session, engine) for engine in options.simulators}
             show_examination(options, session.checkpoint, results)
+            if options.report is not None:
+                # Only here, as drawing takes a second to import.
+                from app.report.report import write_report
+
+                write_report(session, results)
         elif options.web:
             # Only here, as few have installed what it imports.
             from app.web.serving import serve
@@ -91,15 +111,6 @@ def watch(session: Session) -> int:
         print(f"error: {target}: {error.strerror or error}", file=sys.stderr)
         return 1
     return 0
-
-
-def disturbed(config: EnvConfig) -> EnvConfig:
-    """The task with the noise, the pushes and the differences between robots that the robust preset prepares for."""
-    return dataclasses.replace(
-        config,
-        randomization=DISTURBANCES,
-        observations=dataclasses.replace(config.observations, noise=True),
-    )
 
 
 def run_examination(session: Session, engine: str) -> list[GaitSummary]:
@@ -120,11 +131,8 @@ def run_trials(session: Session, engine: str, trials: Sequence[Trial], seconds: 
     """Examine in trials of equal duration in s, all at the same time."""
     options = session.options
     num_envs = (options.num_envs or ROBOTS_PER_TRIAL) * len(trials)
-    config = disturbed(session.experiment.env) if options.disturbed else session.experiment.env
-    simulator = robots(session, engine, num_envs)
-    env = session.parts.environment(
-        simulator, examination_config(config, seconds, pushes=options.disturbed), options.seed
-    )
+    config = examination_config(examined_task(session), seconds, pushes=options.disturbed)
+    env = session.parts.environment(robots(session, engine, num_envs), config, options.seed)
     try:
         controller = build_controller(session, env)
         print(f"examining {num_envs} robots for {seconds:g} s in {engine}", flush=True)
@@ -148,14 +156,6 @@ def run_episodes(session: Session) -> None:
             show_episodes(options, controller, env, simulator)
     finally:
         env.close()
-
-
-def robots(session: Session, engine: str, num_envs: int) -> Simulator:
-    """Robots in the engine of that name; what it refuses ends the program with one line."""
-    try:
-        return build_simulator(session, engine, num_envs)
-    except ValueError as error:
-        fail(str(error))
 
 
 def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulator: Simulator) -> None:

@@ -6,13 +6,16 @@ from typing import NamedTuple
 import torch
 
 from app.build import Parts, physics_of
+from app.command_line import fail
 from app.experiment import Experiment
 from app.load import Checkpoint
 from app.play_flags import PlayOptions
 from biped.env import BipedEnv
+from biped.env_config import EnvConfig
 from biped.examination.examination import Controller
 from biped.simulators.config import SimulationConfig
 from biped.simulators.interface import Simulator
+from configs.presets import DISTURBANCES
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_model import bounds_conflict
 from ppo.runtime import derive_seed
@@ -36,8 +39,28 @@ def physics(session: Session, engine: str) -> SimulationConfig:
     return dataclasses.replace(physics_of(engine, session.experiment), **wanted)
 
 
-def build_simulator(session: Session, engine: str, num_envs: int) -> Simulator:
-    """Robots in the engine of that name.
+def examined_task(session: Session) -> EnvConfig:
+    """The task of an examination: the experiment's, with all that the robust preset prepares for if so asked."""
+    config = session.experiment.env
+    if not session.options.disturbed:
+        return config
+    return dataclasses.replace(
+        config,
+        randomization=DISTURBANCES,
+        observations=dataclasses.replace(config.observations, noise=True),
+    )
+
+
+def robots(session: Session, engine: str, num_envs: int) -> Simulator:
+    """Robots in the engine of that name; what it refuses ends the program with one line."""
+    try:
+        return build_simulator(session, engine, num_envs)
+    except ValueError as error:
+        fail(str(error))
+
+
+def build_simulator(session: Session, engine: str, num_envs: int, *, camera: bool | None = None) -> Simulator:
+    """Robots in the engine of that name, with a `camera` or, if not said, with one where a video is asked for.
 
     Raises:
         ValueError: the engine is missing, or cannot do what is asked for.
@@ -49,7 +72,7 @@ def build_simulator(session: Session, engine: str, num_envs: int) -> Simulator:
         physics(session, engine),
         session.device,
         viewer=options.viewer,
-        camera=options.video is not None,
+        camera=options.video is not None if camera is None else camera,
         verbose=options.verbose,
     )
 

@@ -36,7 +36,7 @@ def test_it_holds_every_module_and_asset(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     assets = {path.relative_to(ROOT).as_posix() for path in (ROOT / "biped" / "assets").iterdir()}
     assert modules | assets | {"train.py", "play.py", "ppo/cpu/kernels.c"} <= names
-    assert {"app/export/contract.schema.json", "app/export/runner.md"} <= names
+    assert {"app/export/contract.schema.json", "app/export/runner.md", "app/report/page.css"} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
 
 

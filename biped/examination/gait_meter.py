@@ -98,6 +98,14 @@ class _Sums(NamedTuple):
     power: Tensor
 
 
+def heading_velocity(state: State) -> Tensor:
+    """Horizontal velocity `[N, 2]` in m/s of the base: in the direction that it faces, and to its left."""
+    velocity = rotate(state.base_quaternion, state.base_linear_velocity)
+    cos, sin = state.roll_pitch_yaw[:, 2].cos(), state.roll_pitch_yaw[:, 2].sin()
+    forward = cos * velocity[:, 0] + sin * velocity[:, 1]
+    return torch.stack((forward, cos * velocity[:, 1] - sin * velocity[:, 0]), dim=1)
+
+
 class GaitMeter:
     """Watches `N` robots with `J` joints follow the commands of a schedule.
 
@@ -166,7 +174,7 @@ class GaitMeter:
             self._first_place = self._last_place
         footfalls = self._tracker.step(contact, state.foot_position[..., 2])
         if self._steps > self._warmup_steps:
-            quantities = self._quantities(state, contact, action, yaw, footfalls)
+            quantities = self._quantities(state, contact, action, footfalls)
             self._add_errors(quantities, turned)
             values = torch.stack(quantities, dim=1)
             self._sums = torch.where(self._walking.unsqueeze(-1), self._sums + values, self._sums)
@@ -182,16 +190,15 @@ class GaitMeter:
         values = torch.where((self._walking & settled).unsqueeze(1), values, 0.0)
         self._errors.scatter_add_(1, schedule.leg.view(-1, 1, 1).expand(-1, 1, 4), values.unsqueeze(1))
 
-    def _quantities(self, state: State, contact: Tensor, action: Tensor, yaw: Tensor, footfalls: Footfalls) -> _Sums:
-        velocity = rotate(state.base_quaternion, state.base_linear_velocity)
-        cos, sin = yaw.cos(), yaw.sin()
+    def _quantities(self, state: State, contact: Tensor, action: Tensor, footfalls: Footfalls) -> _Sums:
+        velocity = heading_velocity(state)
         touchdown, grounded = footfalls.touchdown, footfalls.grounded.float()
         slip = state.foot_velocity[..., :2].norm(dim=-1) * contact
         beyond = (state.joint_position < self._lowest) | (state.joint_position > self._highest)
         return _Sums(
-            steps=torch.ones_like(yaw),
-            velocity_x=cos * velocity[:, 0] + sin * velocity[:, 1],
-            velocity_y=cos * velocity[:, 1] - sin * velocity[:, 0],
+            steps=torch.ones_like(velocity[:, 0]),
+            velocity_x=velocity[:, 0],
+            velocity_y=velocity[:, 1],
             touchdowns=touchdown.sum(dim=-1).float(),
             compared=footfalls.compared.float(),
             alternating=footfalls.alternating.float(),

@@ -134,6 +134,8 @@ class Rewards:
         self._checked = False
         self.needs = frozenset(name for term in self._terms.values() for name in term.needs)
         """Fields of the inputs that have to be followed, because a term that is paid for needs them."""
+        self.rates: Tensor | None = None
+        """`[R, N]` reward per second of each term, in the order of `names`, in the last control step; None before."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,7 +161,7 @@ class Rewards:
             self._check_shapes(values, failed.shape)
         for index in self._at_once:
             values[index] = values[index] / control_dt
-        rates = torch.where(failed, 0.0, torch.stack(values) * self._weights)
+        self.rates = rates = torch.where(failed, 0.0, torch.stack(values) * self._weights)
         reward = rates.sum(dim=0) * control_dt
         means = rates.mean(dim=1).unbind()
         return reward, {f"reward/{name}": mean for name, mean in zip(self._terms, means, strict=True)}

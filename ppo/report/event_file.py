@@ -69,6 +69,23 @@ def event_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
 
 
+def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar in the event files of a folder: control steps and value, oldest first, by tag.
+
+    What follows a damaged record in its file is left out.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    scalars: dict[str, list[tuple[int, float]]] = {}
+    for path in event_files(folder):
+        for _, event in _records(path.read_bytes()):
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return scalars
+
+
 def remove_events_beyond(path: Path, step: int) -> None:
     """Write the event file anew without the events after `step`, in one atomic step, unless there are none.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "genesis-world", "tensordict", "numpy")
+PACKAGES = ("torch", "genesis-world", "mujoco", "mjbatch", "tensordict", "numpy")
 """Distributions whose version can change a result."""
 
 

@@ -57,7 +57,7 @@ class FakeSimulation(FakeSimulator):
 
     def render(self) -> NDArray[np.uint8]:
         assert self.camera
-        return np.full((48, 64, 3), 4 * len(self.targets), dtype=np.uint8)
+        return np.full((48, 64, 3), 4 * len(self.targets) % 256, dtype=np.uint8)
 
 
 class FakeMujocoSimulation(FakeSimulation):

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from ppo.report.event_file import EventFile, event_files
+from ppo.report.event_file import EventFile, event_files, read_scalars
 
 Rows = Sequence[tuple[Sequence[str], int]]
 
@@ -135,3 +135,16 @@ def test_tensorboard_itself_shows_the_run_that_went_on(tmp_path: Path, load_fast
             for tag in EXPECTED
         }
     assert shown == EXPECTED
+
+
+def test_scalars_are_read_back(tmp_path: Path) -> None:
+    for first in (1, 3):
+        file = EventFile(tmp_path)
+        for step in (first, first + 1):
+            file.write({"loss": 0.5 * step, "other": float(step)}, step)
+        file.close()
+    broken = event_files(tmp_path)[-1]
+    broken.write_bytes(broken.read_bytes()[:-3])
+    scalars = read_scalars(tmp_path)
+    assert scalars["loss"] == [(1, 0.5), (2, 1.0), (3, 1.5)]
+    assert scalars.keys() == {"loss", "other"}

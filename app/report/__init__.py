@@ -1,0 +1,1 @@
+"""One page about how well a checkpoint walks."""
