@@ -87,9 +87,9 @@ def test_mujoco_takes_the_place_of_genesis(capsys: pytest.CaptureFixture[str]) -
     assert "Compiling" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("engine", "kind"), [("genesis", "cuda"), ("mujoco", "cpu")])
+@pytest.mark.parametrize(("engine", "kind"), [("genesis", "meta"), ("mujoco", "cpu")])
 def test_mujoco_simulates_on_the_cpu_whatever_genesis_does(engine: str, kind: str) -> None:
-    parts().simulator(engine, 1, SimulationConfig(), torch.device("cuda"))
+    parts().simulator(engine, 1, SimulationConfig(), torch.device("meta"))
     assert FakeSimulation.made.asked_device.type == kind
 
 
