@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 train: setup ## train with PRESET (quick, or gpu where there is a GPU) and make a video and a report of the result
 	$(VENV)/bin/python train.py --preset $(PRESET) --exp-name $(EXP_NAME)
 	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --command 0.5 0 0 --seconds 5 --video $(VIDEO)
-	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --report $(REPORT)
+	$(VENV)/bin/python play.py --exp-name $(EXP_NAME) --report $(REPORT) --num-envs 16
 	@echo 'Film:      $(VIDEO)'
 	@echo 'Report:    $(REPORT), a page to open in a browser'
 	@echo 'See more:  $(VENV)/bin/python play.py --exp-name $(EXP_NAME)'
