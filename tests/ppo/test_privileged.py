@@ -17,7 +17,7 @@ from ppo.processes import Processes
 from ppo.update import PPOConfig
 from ppo.value_ranges import ConfigurationError
 from tests.ppo.environments import TrackingEnv
-from tests.ppo.rollouts import CPU, small_policy
+from tests.ppo.rollouts import CPU, CriticKind, small_policy
 from tests.ppo.trainers import POLICY, PPO, make_trainer
 
 PRIVILEGED = [1, 4]
@@ -42,7 +42,7 @@ class PrivilegedEnv(TrackingEnv):
 
 @pytest.mark.parametrize("critic", ["lstm", "linear"])
 @pytest.mark.parametrize("ppo", [PPO, NORMALIZING, replace(PPO, replay=2)], ids=["plain", "normalising", "replay"])
-def test_the_actor_never_sees_it_and_the_critic_does(ppo: PPOConfig, critic: str, tmp_path: Path) -> None:
+def test_the_actor_never_sees_it_and_the_critic_does(ppo: PPOConfig, critic: CriticKind, tmp_path: Path) -> None:
     config = replace(POLICY, critic=critic, n_lstm_layers=2)
     trainer = make_trainer(PrivilegedEnv(16), tmp_path, 2048, ppo=ppo, policy=config)
     policy = trainer.learner.policy
