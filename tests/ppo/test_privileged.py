@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
-from torch import Tensor
 
 from ppo.checkpoint.sb3_zip import CheckpointError, read_zip, write_zip
 from ppo.normalization import ObservationNormalizer
@@ -16,28 +15,12 @@ from ppo.policy import PolicyConfig
 from ppo.processes import Processes
 from ppo.update import PPOConfig
 from ppo.value_ranges import ConfigurationError
-from tests.ppo.environments import TrackingEnv
+from tests.ppo.environments import PRIVILEGED, PrivilegedEnv
 from tests.ppo.rollouts import CPU, CriticKind, small_policy
 from tests.ppo.trainers import POLICY, PPO, make_trainer
 
-PRIVILEGED = [1, 4]
-"""One among what the actor sees, one behind it."""
 NORMALIZING = replace(PPO, normalize_observation=True)
 WEIGHT = "lstm_actor.weight_ih_l0"
-
-
-class PrivilegedEnv(TrackingEnv):
-    """A target of three coordinates and the time, of which the critic alone sees the second and the time's square."""
-
-    privileged_columns = PRIVILEGED
-
-    def __init__(self, num_envs: int, *, seed: int = 0) -> None:
-        super().__init__(num_envs, action_dim=3, seed=seed)
-        self.observation_dim = 5
-
-    def _observe(self) -> Tensor:
-        seen = super()._observe()
-        return torch.cat((seen, 30.0 + 5.0 * seen[:, 3:].square()), dim=1)
 
 
 @pytest.mark.parametrize("critic", ["lstm", "linear"])
