@@ -39,7 +39,7 @@ def go_on(learner: Learner, experiment: Experiment, model: Sb3Model) -> Iterator
     """Let the learner start from a model or continue its run; says in a line each what happens.
 
     Raises:
-        CheckpointError: the environments take none of the model's actions.
+        CheckpointError: the environments take none of the model's actions, or its actor sees what only the critic may.
     """
     if not experiment.continue_training:
         learner.start_from(model)

@@ -26,6 +26,7 @@ from biped.env import BipedEnv
 from biped.env_config import check_robot
 from biped.robots.robot import Robot
 from biped.robots.robot_file import load_robot
+from biped.task.observations import critic_only_columns, observation_fields
 from ppo import processes as process_group
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
@@ -33,6 +34,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.expectation import is_long
 from ppo.learner import TrainingFailedError
+from ppo.policy import check_privileged
 from ppo.processes import Processes
 from ppo.program.interruption import requested
 from ppo.program.launch import load_kernels
@@ -73,6 +75,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         count = resolve_processes(experiment, device)
         check_division(experiment, count)
         check_robot(experiment.env, parts.robot)
+        if critic_only_columns(observation_fields(parts.robot, experiment.env.observations)):
+            check_privileged(experiment.policy)
         if model is not None:
             check_model(experiment, model, parts.robot)
         if experiment.wandb:

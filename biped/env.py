@@ -16,9 +16,10 @@ from biped.task.contact_sensor import ContactSensor
 from biped.task.course import Course
 from biped.task.gait import FootAlternation, Gait, is_standing, scheduled_contact
 from biped.task.harmonic_motion import HarmonicMotion
+from biped.task.last_push import LastPush
 from biped.task.mirror import Mirror
-from biped.task.observation_sources import Knowledge, state_at_rest
-from biped.task.observations import Observer, observation_image
+from biped.task.observation_sources import knowledge_at_rest, state_at_rest
+from biped.task.observations import Observer, critic_only_columns, observation_image
 from biped.task.randomization import Randomization, pushed_velocity, uniform_integer
 from biped.task.reset import InitialPoses
 from biped.task.reward_terms import RewardInputs
@@ -79,6 +80,9 @@ class BipedEnv:
         self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
         self.observer = Observer(robot, config.observations, self._generator)
         self.observation_dim = self.observer.dim
+        self.privileged_columns = critic_only_columns(self.observer.fields)
+        """Of the observation; only the critic sees them."""
+        self.last_push = LastPush(num_envs, self.control_dt, device) if config.observations.last_push else None
         self.mirror = (
             Mirror(robot, observation_image(robot, self.observer.fields), device) if config.mirror_left_stance else None
         )
@@ -94,6 +98,7 @@ class BipedEnv:
         self._action = torch.zeros_like(self._joint_velocity)
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
         self._at_rest = state_at_rest(robot, num_envs, device)
+        self._knowledge_at_rest = knowledge_at_rest(robot, num_envs, device)
         self._step_count = 0
 
     @property
@@ -172,18 +177,18 @@ class BipedEnv:
         if self.mirror is not None:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
+        joint_target = self.actuators.step(self._action, self._latency(), self.randomization.backlash)
         grown = self._grown()
-        latency = self.randomization.latency
-        if grown < 1.0:
-            shortest, longest = config.randomization.latency_steps
-            latency = latency.clamp(max=shortest + int(grown * (longest - shortest)))
-        joint_target = self.actuators.step(self._action, latency, self.randomization.backlash)
 
         self._step_count += 1
+        if self.last_push is not None:
+            self.last_push.step()
         if config.randomization.push_speed > 0.0 and self._step_count % self._push_interval == 0:
             speed = grown * config.randomization.push_speed
             velocity = pushed_velocity(self.state, self._began, speed, self._generator)
             self.simulator.set_velocity(*velocity)
+            if self.last_push is not None:
+                self.last_push.remember(self.state, self._began, velocity[0])
         self.simulator.step(joint_target)
         self.state = state = self.simulator.read()
         self.episode_steps = self.episode_steps + 1
@@ -250,6 +255,14 @@ class BipedEnv:
         growth = self.config.randomization.growth_s
         return 1.0 if growth == 0.0 else min(1.0, self._step_count * self.control_dt / growth)
 
+    def _latency(self) -> Tensor:
+        """`[N]` control steps from an action of this step to its effect."""
+        latency, grown = self.randomization.latency, self._grown()
+        if grown == 1.0:
+            return latency
+        shortest, longest = self.config.randomization.latency_steps
+        return latency.clamp(max=shortest + int(grown * (longest - shortest)))
+
     def _parts(self) -> dict[str, Buffers]:
         return {
             "randomization": self.randomization,
@@ -260,6 +273,7 @@ class BipedEnv:
             "harmonic_motion": self.harmonic_motion,
             "contact_sensor": self.contact_sensor,
             **({} if self.course is None else {"course": self.course}),
+            **({} if self.last_push is None else {"last_push": self.last_push}),
         }
 
     def _reward_inputs(self, previous_action: Tensor, standing: Tensor, end: EpisodeEnd) -> RewardInputs:
@@ -291,7 +305,16 @@ class BipedEnv:
         """What the robots see, given whether they are to stand, `[N]` bool, where that is known already."""
         command, gait = self.command, self.gait
         standing = gait.stands(command) if standing is None else standing
-        knowledge = Knowledge(command, self.contact_sensor.reading, self._action, gait.phase, standing)
+        knowledge = self._knowledge_at_rest._replace(
+            command=command,
+            foot_contact=self.contact_sensor.reading,
+            previous_action=self._action,
+            phase=gait.phase,
+            standing=standing,
+            latency=self._latency(),
+            **self.randomization.lasting,
+            **({} if self.last_push is None else {"last_push": self.last_push.reading}),
+        )
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
             return observation
@@ -318,6 +341,8 @@ class BipedEnv:
         self.foot_alternation.reset(mask)
         self.harmonic_motion.reset(mask, pose.joint_position.index_select(1, self._tracked_joints))
         self.contact_sensor.reset(mask)
+        if self.last_push is not None:
+            self.last_push.reset(mask)
         self._action = self._action.masked_fill(masked, 0.0)
         self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
         at_rest = self.observer.measure_at_rest(self._at_rest._replace(**pose._asdict()))

@@ -1,6 +1,6 @@
 """The contract between an environment and the trainer: what `step` takes and what it gives back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -32,6 +32,9 @@ class VecEnv(Protocol):
     """`N` environments stepped together, resetting themselves one by one inside `step`.
 
     `step` runs without a host synchronisation: no `.item()`, no `.cpu()`, no `nonzero()`; resets are masked.
+
+    An environment may also have `privileged_columns`, a sequence of integers: the columns of its observation that only
+    the critic may see, such as what a simulator knows and no sensor measures.
     """
 
     num_envs: int
@@ -65,6 +68,12 @@ class VecEnv(Protocol):
     def close(self) -> None:
         """Release what the environment holds; it is not used afterwards."""
         ...
+
+
+def privileged_columns(env: VecEnv) -> Sequence[int]:
+    """Columns of the observation that only the critic may see; none where the environment does not say."""
+    columns: Sequence[int] = getattr(env, "privileged_columns", ())
+    return columns
 
 
 def zero_where_not_finite(tensor: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
-from ppo.env import VecEnv
+from ppo.env import VecEnv, privileged_columns
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
-from ppo.optimizer import FlatAdam
+from ppo.optimizer import MOMENTS, FlatAdam
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.replay import ReplayPPO
@@ -40,6 +40,10 @@ class Learner:
         processes: this process among those that train together.
         seed: of the run; exploration and minibatches of every process have a stream of their own.
         facts: plain values to store with every checkpoint, such as the configuration.
+
+    Raises:
+        ConfigurationError: only the critic may see a part of the observation, and the policy's cannot see more than the
+            actor.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class Learner:
         """Control steps, over all processes."""
         if ppo.normalize_observation:
             policy.normalizer = ObservationNormalizer(env.observation_dim, env.device)
+        if columns := privileged_columns(env):
+            policy.hide_from_actor(columns)
         policy.bound_actions(env.action_low.tolist(), env.action_high.tolist())
         self.optimizer = FlatAdam(
             policy.parameters(), ppo.learning_rate, packed=[lstm.in_cudnn_order() for lstm in policy.lstms]
@@ -186,7 +192,8 @@ class Learner:
             model: of the same network, with as many observations and actions.
 
         Raises:
-            CheckpointError: the environments take none of the actions that the model may choose.
+            CheckpointError: the environments take none of the actions that the model may choose, or its actor sees what
+                only the critic may.
         """
         try:
             self.policy.bound_actions(model.action_low, model.action_high)
@@ -196,8 +203,18 @@ class Learner:
         self.policy.restore_normalizer(model.own_state or {})
         if model.optimizer and model.optimizer["state"]:
             self.optimizer.load_state_dict(model.optimizer)
+        self._check_privileged()
         self.num_timesteps, self.n_updates = model.num_timesteps, model.n_updates
         self.learning_rate.begin = model.num_timesteps
+
+    def _check_privileged(self) -> None:
+        parameters = [name for name, _ in self.policy.named_parameters()]
+        state = self.optimizer.state_dict()["state"].get(parameters.index("lstm_actor.weight_ih_l0"), {})
+        if self.policy.sees_privileged(*(state[name] for name in MOMENTS if name in state)):
+            raise CheckpointError(
+                "the model's actor sees what only the critic may see in this task; start from a model that was trained "
+                "in it, or train anew"
+            )
 
     def restore(self, model: Sb3Model, *, environments: bool = True) -> bool:
         """Continue the run that saved a model.
@@ -208,6 +225,9 @@ class Learner:
 
         Returns:
             Whether the environments continue exactly where they were; otherwise new episodes start.
+
+        Raises:
+            CheckpointError: as `start_from`.
         """
         self.start_from(model)
         facts, state = model.own_facts or {}, model.own_state

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ppo.layers import PYTORCH, Layers
 from ppo.normalization import ObservationNormalizer
 from ppo.recurrence import EpisodeStarts, EpisodicLSTM, LstmState
-from ppo.value_ranges import Range, check_ranges
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 try:
     from ppo.cpu.layers import KERNELS
@@ -58,6 +58,20 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+
+def check_privileged(config: PolicyConfig) -> None:
+    """Check that the critic of such a network can see more than its actor.
+
+    Raises:
+        ConfigurationError: both see through the same layer.
+    """
+    if config.critic == "shared":
+        problem = "must be lstm or linear where only the critic sees a part of the observation, not shared"
+        raise ConfigurationError(PolicyConfig, "critic", problem)
+    if config.features:
+        problem = "must be empty where only the critic sees a part of the observation"
+        raise ConfigurationError(PolicyConfig, "features", problem)
 
 
 class RecurrentState(NamedTuple):
@@ -102,6 +116,8 @@ class RecurrentActorCritic(nn.Module):
     """`[A]` lower bounds of the actions that it was made for; minus infinity unless set."""
     action_high: Tensor
     """`[A]` upper bounds."""
+    privileged_columns: Sequence[int] = ()
+    """Of the observation; only the critic sees them."""
 
     def __init__(self, config: PolicyConfig, observation_dim: int, action_dim: int, layers: Layers = FASTEST) -> None:
         super().__init__()
@@ -142,6 +158,41 @@ class RecurrentActorCritic(nn.Module):
         self.action_high = torch.minimum(self.action_high, self.action_high.new_tensor(high))
         if bool((self.action_low >= self.action_high).any()):
             raise ValueError("the action bounds of the model and those of the environment have nothing in common")
+
+    def hide_from_actor(self, columns: Sequence[int]) -> None:
+        """Let only the critic see these columns of the observation: the actor's weights for them are zero and stay so.
+
+        The weights have no gradient, so that neither its norm nor Adam knows of them. What uses a saved policy needs
+        not know either. Call it once, on the device to train on.
+
+        Raises:
+            ConfigurationError: the critic of such a network sees what the actor sees.
+        """
+        check_privileged(self.config)
+        self.privileged_columns = tuple(columns)
+        seen = torch.ones_like(self.actor_input[0]).index_fill_(0, self._privileged, 0.0)
+        with torch.no_grad():
+            self.actor_input.mul_(seen)
+        self.actor_input.register_hook(lambda gradient: gradient * seen)
+
+    def sees_privileged(self, *moments: Tensor) -> bool:
+        """Whether the actor sees what is hidden from it, as after loading another's weights, or soon would.
+
+        Args:
+            moments: of the optimiser for `actor_input`.
+        """
+        return any(bool(one.index_select(1, self._privileged).any()) for one in (self.actor_input, *moments))
+
+    @property
+    def actor_input(self) -> nn.Parameter:
+        """`[4 H, D]` weights through which the actor sees the observation, where there is no MLP in front."""
+        weight = self.lstm_actor.weight_ih_l0
+        assert isinstance(weight, nn.Parameter)
+        return weight
+
+    @property
+    def _privileged(self) -> Tensor:
+        return torch.tensor(self.privileged_columns, dtype=torch.int64, device=self.actor_input.device)
 
     def clip(self, action: Tensor) -> Tensor:
         """Actions `[N, A]` as the environment is given them, within the bounds."""

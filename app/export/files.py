@@ -1,13 +1,22 @@
 """The files of an export: made and compared with the original before anything is written."""
 
+from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
 
 from app.experiment import Experiment, from_plain
-from app.export.checks import Array, ExportedStep, check_agreement, check_policy, check_task
+from app.export.checks import (
+    Array,
+    ExportedStep,
+    check_agreement,
+    check_policy,
+    check_task,
+    observation_size,
+)
 from app.export.contract import (
     SCHEMA_NAME,
     Subject,
@@ -19,13 +28,13 @@ from app.export.contract import (
     schema_text,
 )
 from app.export.graph import INPUTS, OUTPUTS, GraphMirror, build_model
-from app.export.observation import check_sources, clock_column
+from app.export.observation import actor_fields, check_sources, clock_column
 from app.load import Checkpoint
 from biped.env_config import EnvConfig
 from biped.robots.robot import Robot
 from biped.robots.robot_file import load_robot
 from biped.task.mirror import Mirror, other_joints
-from biped.task.observations import observation_fields, observation_image
+from biped.task.observations import critic_only_columns, observation_fields, observation_image
 from ppo.layers import PYTORCH
 from ppo.policy import RecurrentActorCritic
 
@@ -47,13 +56,15 @@ def make_files(checkpoint: Checkpoint, robot: Robot | None, opset: int) -> dict[
     experiment = stored_experiment(checkpoint)
     robot = robot or load_robot(experiment.robot)
     check_task(checkpoint, experiment, robot)
-    policy = bounded_policy(checkpoint, experiment.env)
+    whole = bounded_policy(checkpoint, experiment.env)
+    hidden = critic_only_columns(observation_fields(robot, experiment.env.observations))
+    policy = without_columns(path, whole, hidden)
     check_policy(path, policy)
     mirror = find_mirror(experiment.env, robot)
     contract = make_contract(Subject(checkpoint, experiment, robot, policy), mirror, opset)
     text = contract_text(contract)
     graph: bytes = build_model(policy, mirror, opset, metadata(contract, text)).SerializeToString()
-    check_agreement(path, original_step(policy, mirror, robot), exported_step(graph), policy)
+    check_agreement(path, original_step(whole, mirror, robot, hidden), exported_step(graph), policy)
     here = resources.files("app.export")
     return {
         "policy.onnx": graph,
@@ -98,13 +109,40 @@ def bounded_policy(checkpoint: Checkpoint, config: EnvConfig) -> RecurrentActorC
     return policy
 
 
+def without_columns(path: Path, policy: RecurrentActorCritic, hidden: Sequence[int]) -> RecurrentActorCritic:
+    """The same policy for observations without the columns that only the critic sees.
+
+    Raises:
+        ValueError: its actor sees one of them, too.
+    """
+    if not hidden:
+        return policy
+    parameters = policy.plain_state_dict()
+    first_layers = [weight for weight, _ in policy.first_layers]
+    if bool(parameters[first_layers[0]][:, list(hidden)].any()):
+        raise ValueError(
+            f"{path}: its actor sees what only the critic may see, which no robot measures; export a checkpoint that "
+            "Stable-Baselines3 has not trained on"
+        )
+    shown = shown_columns(policy, hidden)
+    smaller = RecurrentActorCritic(policy.config, len(shown), len(policy.action_low), PYTORCH)
+    smaller.load_state_dict({**parameters, **{name: parameters[name][:, shown] for name in first_layers}})
+    smaller.bound_actions(policy.action_low.tolist(), policy.action_high.tolist())
+    return smaller
+
+
+def shown_columns(policy: RecurrentActorCritic, hidden: Sequence[int]) -> list[int]:
+    """Columns of the policy's observations that are not hidden."""
+    return [column for column in range(observation_size(policy)) if column not in hidden]
+
+
 def find_mirror(config: EnvConfig, robot: Robot) -> GraphMirror | None:
     """What the graph of a task's policy has to mirror; None where the task does not.
 
     Raises:
         ValueError: the observation does not tell when, or cannot be mirrored.
     """
-    fields = observation_fields(robot, config.observations)
+    fields = actor_fields(robot, config.observations)
     check_sources(fields)
     if not config.mirror_left_stance:
         return None
@@ -117,19 +155,31 @@ def find_mirror(config: EnvConfig, robot: Robot) -> GraphMirror | None:
     return GraphMirror(column, observation_image(robot, fields), other_joints(robot))
 
 
-def original_step(policy: RecurrentActorCritic, mirror: GraphMirror | None, robot: Robot) -> ExportedStep:
-    """One step of the policy in PyTorch, as environment and agent take it together."""
+def original_step(
+    policy: RecurrentActorCritic, mirror: GraphMirror | None, robot: Robot, hidden: Sequence[int] = ()
+) -> ExportedStep:
+    """One step of the policy in PyTorch, as environment and agent take it together.
+
+    Args:
+        policy: as it was trained.
+        mirror: of the observation that the graph is given.
+        robot: that it is for.
+        hidden: columns of the policy's observations that the graph is not given; they hold large random numbers.
+    """
+    shown, generator = shown_columns(policy, hidden), torch.Generator().manual_seed(0)
     image = None if mirror is None else Mirror(robot, mirror.observation, torch.device("cpu"))
     goes_on = torch.zeros(1, dtype=torch.bool)
 
     @torch.no_grad()
-    def step(observation: Array, hidden: Array, cell: Array) -> tuple[Array, Array, Array]:
+    def step(observation: Array, memory: Array, cell: Array) -> tuple[Array, Array, Array]:
         seen = torch.from_numpy(observation)
         mirrored = goes_on if mirror is None else seen[:, mirror.clock_column] < 0.0
         if image is not None:
             seen = image.observation(seen, mirrored)
-        state = torch.from_numpy(hidden), torch.from_numpy(cell)
-        action, _, state, _ = policy.act(seen, state, goes_on)
+        whole = 100.0 * torch.randn(1, observation_size(policy), generator=generator)
+        whole[:, shown] = seen
+        state = torch.from_numpy(memory), torch.from_numpy(cell)
+        action, _, state, _ = policy.act(whole, state, goes_on)
         action = policy.clip(action)
         if image is not None:
             action = image.action(action, mirrored)

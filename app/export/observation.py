@@ -34,6 +34,12 @@ READINGS: dict[sources.Measured | sources.Known, Reading] = {
     sources.BASE_POSITION: Reading(
         "base_position", ("x", "y", "z"), ("m",), "of the origin of the base; z is its height above the ground"
     ),
+    sources.PROJECTED_GRAVITY: Reading(
+        "projected_gravity",
+        ("x", "y", "z"),
+        ("1",),
+        "unit vector of gravity in the body frame; (0, 0, -1) where the base is upright",
+    ),
     sources.JOINT_POSITION: Reading("joint_position", (), ("rad",), "in the order of joints.names"),
     sources.JOINT_VELOCITY: Reading("joint_velocity", (), ("rad/s",), "in the order of joints.names"),
     sources.FOOT_CONTACT: Reading(
@@ -52,6 +58,11 @@ READINGS: dict[sources.Measured | sources.Known, Reading] = {
     sources.CLOCK: Reading("clock", ("sine", "cosine"), ("1",), "of the gait clock: see clock", own=True),
 }
 """Every source that the contract can express."""
+
+
+def actor_fields(robot: Robot, config: ObservationConfig) -> tuple[ObservationField, ...]:
+    """The parts of the observation that an exported policy sees: all but those for the critic."""
+    return tuple(field for field in observation_fields(robot, config) if not field.critic_only)
 
 
 def check_sources(fields: Sequence[ObservationField]) -> None:
@@ -74,7 +85,7 @@ def describe_observation(robot: Robot, config: ObservationConfig) -> dict[str, A
     Raises:
         ValueError: the contract cannot express a part of it.
     """
-    fields = observation_fields(robot, config)
+    fields = actor_fields(robot, config)
     check_sources(fields)
     parts: list[dict[str, Any]] = []
     start = 0

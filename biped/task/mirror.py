@@ -58,6 +58,11 @@ def other_joints(robot: Robot) -> Image:
     return Image(robot.mirror_joints, robot.mirror_signs)
 
 
+def other_motors(robot: Robot) -> Image:
+    """The image of one property of each joint that has no direction."""
+    return Image(robot.mirror_joints, (1.0,) * robot.num_joints)
+
+
 class Mirror:
     """Mirrors actions `[N, J]` and observations `[N, D]`; doing so twice changes nothing."""
 

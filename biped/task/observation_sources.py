@@ -1,4 +1,4 @@
-"""What observations take their values from: what sensors measure of the state, and what the robot knows by itself."""
+"""What observations take their values from: the state, what the robot knows by itself, what only a simulator knows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from torch import Tensor
 from biped.robots.robot import Robot
 from biped.simulators.state import State
 from biped.task.gait import clock_signal
-from biped.task.mirror import OTHER_FOOT, ROTATION, VECTOR, MirrorRule, in_place, other_joints
+from biped.task.mirror import OTHER_FOOT, ROTATION, VECTOR, MirrorRule, in_place, other_joints, other_motors
 
 
 class Knowledge(NamedTuple):
-    """What `N` robots with `J` joints know without measuring the state."""
+    """What is known of `N` robots with `J` joints without measuring; from `friction` on, by a simulator only."""
 
     command: Tensor
     """`[N, 3]` m/s, m/s, rad/s."""
@@ -26,6 +26,16 @@ class Knowledge(NamedTuple):
     """`[N]` of the gait clock, 0 to 1."""
     standing: Tensor
     """`[N]` bool, where the command asks to stand."""
+    friction: Tensor
+    """`[N]` coefficient as it was drawn; 1 where none is."""
+    motor_strength: Tensor
+    """`[N, J]` of the nominal motors."""
+    added_mass: Tensor
+    """`[N]` kg."""
+    latency: Tensor
+    """`[N]` int64, control steps."""
+    last_push: Tensor
+    """`[N, 3]` as `biped.task.last_push` describes it; 0 where the observation does not show it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Known:
-    """A quantity `[N, W]` that the robot knows by itself."""
+    """A quantity `[N, W]` that the robot, or a simulator, knows by itself."""
 
     read: Callable[[Knowledge], Tensor]
     mirror: MirrorRule | None = None
@@ -52,6 +62,9 @@ ROLL_PITCH_YAW = Measured(lambda state: state.roll_pitch_yaw, ROTATION)
 BASE_ANGULAR_VELOCITY = Measured(lambda state: state.base_angular_velocity, ROTATION)
 BASE_LINEAR_VELOCITY = Measured(lambda state: state.base_linear_velocity, VECTOR)
 BASE_POSITION = Measured(lambda state: state.base_position, VECTOR)
+PROJECTED_GRAVITY = Measured(lambda state: state.projected_gravity, VECTOR)
+CONTACT_FORCE = Measured(lambda state: state.foot_contact_force.log1p(), OTHER_FOOT)
+"""Logarithm of 1 plus the force in N: an impact of many times the weight is no outlier, whatever the robot weighs."""
 JOINT_POSITION = Measured(lambda state: state.joint_position, other_joints)
 JOINT_VELOCITY = Measured(lambda state: state.joint_velocity, other_joints)
 
@@ -60,6 +73,11 @@ FOOT_CONTACT = Known(lambda knowledge: knowledge.foot_contact, OTHER_FOOT)
 PREVIOUS_ACTION = Known(lambda knowledge: knowledge.previous_action, other_joints)
 CLOCK = Known(lambda knowledge: clock_signal(knowledge.phase, knowledge.standing), in_place(-1.0, -1.0))
 """Half a period later, sine and cosine have turned."""
+FRICTION = Known(lambda knowledge: knowledge.friction.unsqueeze(1), in_place(1.0))
+MOTOR_STRENGTH = Known(lambda knowledge: knowledge.motor_strength, other_motors)
+ADDED_MASS = Known(lambda knowledge: knowledge.added_mass.unsqueeze(1), in_place(1.0))
+LATENCY = Known(lambda knowledge: knowledge.latency.float().unsqueeze(1), in_place(1.0))
+LAST_PUSH = Known(lambda knowledge: knowledge.last_push, VECTOR)
 
 
 def state_at_rest(robot: Robot, num_envs: int, device: torch.device) -> State:
@@ -92,11 +110,16 @@ def state_at_rest(robot: Robot, num_envs: int, device: torch.device) -> State:
 
 
 def knowledge_at_rest(robot: Robot, num_envs: int, device: torch.device) -> Knowledge:
-    """What `N` robots know that have no command, feel no ground and have not acted."""
+    """What is known of `N` robots like the model that have no command, feel no ground and have not acted."""
     return Knowledge(
         command=torch.zeros(num_envs, 3, device=device),
         foot_contact=torch.zeros(num_envs, 2, device=device),
         previous_action=torch.zeros(num_envs, robot.num_joints, device=device),
         phase=torch.zeros(num_envs, device=device),
         standing=torch.ones(num_envs, dtype=torch.bool, device=device),
+        friction=torch.ones(num_envs, device=device),
+        motor_strength=torch.ones(num_envs, robot.num_joints, device=device),
+        added_mass=torch.zeros(num_envs, device=device),
+        latency=torch.zeros(num_envs, dtype=torch.int64, device=device),
+        last_push=torch.zeros(num_envs, 3, device=device),
     )

@@ -14,7 +14,7 @@ from biped.simulators.state import State
 from biped.task import mirror
 from biped.task import observation_sources as sources
 from biped.task.table import entries, entry
-from ppo.value_ranges import Range, check_ranges
+from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 Scale = Annotated[float, Range(-1e6, 1e6)]
 Noise = Annotated[float, Range(0.0, 1e6)]
@@ -34,6 +34,8 @@ class ObservationField(NamedTuple):
     """Noise amplitude of the unscaled quantity."""
     offset: float | Sequence[float] = 0.0
     """What each value counts from, before scaling."""
+    critic_only: bool = False
+    """The actor does not see it; the critic sees it without noise."""
 
     @property
     def width(self) -> int:
@@ -69,6 +71,28 @@ class ObservationConfig:
     """Append sine and cosine of the gait clock (2 values)."""
     torso: bool = part(lambda robot, config: joint_fields("torso", robot.torso_joints, robot, config))
     """Append angles and velocities of the torso's joints (2 values for one joint)."""
+    projected_gravity: bool = part(lambda robot, config: [gravity_field(config)])
+    """Append the direction of gravity in the body frame, as an IMU tells it (3 values)."""
+    other_joints: bool = part(lambda robot, config: unseen_joint_fields(robot, config))
+    """Append angles and velocities of the joints that are not in the observation yet."""
+    contact_force: bool = part(lambda robot, config: [critic_field("contact_force", sources.CONTACT_FORCE, 2, 0.25)])
+    """Append the force on each foot, for the critic only (2 values)."""
+    friction: bool = part(lambda robot, config: [critic_field("friction", sources.FRICTION, 1)])
+    """Append the friction coefficient as it was drawn, for the critic only."""
+    motor_strength: bool = part(
+        lambda robot, config: [critic_field("motor_strength", sources.MOTOR_STRENGTH, robot.num_joints)]
+    )
+    """Append the strength of every motor, for the critic only."""
+    added_mass: bool = part(
+        lambda robot, config: [critic_field("added_mass", sources.ADDED_MASS, 1, 1.0 / robot.base_mass)]
+    )
+    """Append the mass added to the base, as a share of its own, for the critic only."""
+    latency: bool = part(lambda robot, config: [critic_field("latency", sources.LATENCY, 1)])
+    """Append the control steps from an action to its effect, for the critic only."""
+    last_push: bool = part(lambda robot, config: [critic_field("last_push", sources.LAST_PUSH, 3)])
+    """Append the last push of the episode and the time since then, for the critic only (3 values)."""
+    critic_only: tuple[str, ...] = ()
+    """Names of further parts that the actor does not see, such as base_height; the critic sees them without noise."""
     noise: bool = True
     """Add noise at all."""
     linear_velocity_scale: Scale = 2.0
@@ -91,6 +115,8 @@ class ObservationConfig:
     """m."""
     roll_pitch_noise: Noise = 0.03
     """rad."""
+    gravity_noise: Noise = 0.03
+    """Of each value of a unit vector."""
     contact_noise: Noise = 0.1
     """Of a contact reading between 0 and 1."""
     limit: Annotated[float, Range(1e-6, 1e6)] = 100.0
@@ -119,11 +145,32 @@ def joint_fields(
     )
 
 
+def gravity_field(config: ObservationConfig) -> ObservationField:
+    """The direction of gravity."""
+    return ObservationField("projected_gravity", sources.PROJECTED_GRAVITY, range(3), noise=config.gravity_noise)
+
+
+def unseen_joint_fields(robot: Robot, config: ObservationConfig) -> tuple[ObservationField, ...]:
+    """The joints in none of the other parts, if there are any."""
+    seen = {joint for _, joints in robot.observed_groups for joint in joints}
+    seen.update(robot.torso_joints if config.torso else ())
+    rest = [joint for joint in robot.joint_names if joint not in seen]
+    return joint_fields("other_joints", rest, robot, config) if rest else ()
+
+
+def critic_field(
+    name: str, source: sources.Measured | sources.Known, width: int, scale: float = 1.0
+) -> ObservationField:
+    """All `width` values of a quantity that no robot measures."""
+    return ObservationField(name, source, range(width), scale, critic_only=True)
+
+
 def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[ObservationField, ...]:
     """The parts of the observation in their order: 38 values for the biped without the optional parts.
 
     Raises:
         ValueError: two have the same name.
+        ConfigurationError: `critic_only` names one that is not there.
     """
     linear, linear_noise = config.linear_velocity_scale, config.linear_velocity_noise
     angular, angular_noise = config.angular_velocity_scale, config.angular_velocity_noise
@@ -148,7 +195,19 @@ def observation_fields(robot: Robot, config: ObservationConfig) -> tuple[Observa
     twice = [name for name, count in Counter(field.name for field in fields).items() if count > 1]
     if twice:
         raise ValueError(f"two parts of the observation have the name {twice[0]}")
-    return fields
+    unknown = set(config.critic_only) - {field.name for field in fields}
+    if unknown:
+        names = ", ".join(field.name for field in fields)
+        raise ConfigurationError(ObservationConfig, "critic_only", f"must be among {names}, not {min(unknown)}")
+    return tuple(
+        field._replace(critic_only=True, noise=0.0) if field.name in config.critic_only else field for field in fields
+    )
+
+
+def critic_only_columns(fields: Sequence[ObservationField]) -> tuple[int, ...]:
+    """Columns of the observation vector that the actor does not see."""
+    groups = [field.critic_only for field in fields for _ in range(field.width)]
+    return tuple(itertools.compress(itertools.count(), groups))
 
 
 def observation_slices(fields: tuple[ObservationField, ...]) -> dict[str, slice]:
@@ -185,8 +244,8 @@ def observation_image(robot: Robot, fields: Sequence[ObservationField]) -> mirro
 class Observer:
     """Builds observation vectors `[N, D]`: one concatenation of all sources, then one choice of columns.
 
-    What the sensors measure, `[N, M]`, is kept apart from what the robot knows by itself (command, contacts, action,
-    clock), so that the end of an episode and the beginning of the next can be observed in one step.
+    What is measured of the state, `[N, M]`, is kept apart from what is known without (command, contacts, action, clock,
+    properties of the robot), so that the end of an episode and the beginning of the next can be observed in one step.
     """
 
     def __init__(self, robot: Robot, config: ObservationConfig, generator: torch.Generator) -> None:
@@ -254,7 +313,7 @@ class Observer:
 
         Args:
             measurement: `[N, M]` from `measure` or `measure_at_rest`.
-            knowledge: what the robots know by themselves.
+            knowledge: what is known without measuring.
             noise: `[N, D]` from `draw_noise`.
 
         Returns:

@@ -114,6 +114,12 @@ class Randomization(Buffers):
         self.contact_delay = uniform_integer((num_envs,), *config.contact_delay_steps, generator)
         """`[N]` control steps."""
 
+    @property
+    def lasting(self) -> dict[str, Tensor]:
+        """The properties that were drawn for the whole run, by name."""
+        drawn = {"friction": self.friction, "motor_strength": self.motor_strength, "added_mass": self.added_mass}
+        return {name: value for name, value in drawn.items() if value is not None}
+
     def apply(self, simulator: Simulator) -> None:
         """Hand the properties that last for the whole run to the simulator."""
         if self.friction is not None:

@@ -174,7 +174,7 @@ def test_continuing_a_run_that_began_with_a_loaded_model() -> None:
     assert experiment.load_model == Path("gone.zip")
 
 
-@pytest.mark.parametrize("preset", ["default", "cpu", "turn", "gpu", "robust", "smoke"])
+@pytest.mark.parametrize("preset", ["default", "cpu", "turn", "gpu", "robust", "hardware", "smoke"])
 def test_the_shorthand_for_the_schedule_acts_in_every_preset(preset: str) -> None:
     before = PRESETS[preset].ppo.lr.schedule
     schedules = {

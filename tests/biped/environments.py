@@ -32,7 +32,18 @@ EVERYTHING = EnvConfig(
     commands=CommandConfig(
         resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0), course_gain=2.0, course_rate=1.0
     ),
-    observations=ObservationConfig(clock=True, torso=True),
+    observations=ObservationConfig(
+        clock=True,
+        torso=True,
+        projected_gravity=True,
+        contact_force=True,
+        friction=True,
+        motor_strength=True,
+        added_mass=True,
+        latency=True,
+        last_push=True,
+        critic_only=("linear_velocity_xy", "base_height"),
+    ),
     gait=GaitConfig(random_phase=True, stopping_time=0.1),
     rewards=EVERY_TERM,
     randomization=RandomizationConfig(

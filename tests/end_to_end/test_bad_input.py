@@ -35,6 +35,9 @@ from tests.end_to_end.command import assert_one_line_error, command_line, run_pr
         (["--exp-name", "a/b"], ["--exp-name"]),
         (["--env.terminations.tilt-limit-deg", "steep"], ["--env.terminations.tilt-limit-deg"]),
         (["--processes", "3", "--num-envs", "16"], ["--num-envs 16", "3 processes"]),
+        (["--env.observations.critic-only", "wings"], ["--env.observations.critic-only", "base_height", "wings"]),
+        (["--env.observations.friction", "--policy.critic", "shared"], ["--policy.critic", "lstm or linear"]),
+        (["--env.observations.friction", "--policy.features", "64"], ["--policy.features", "must be empty"]),
     ],
 )
 def test_flags(

@@ -93,3 +93,21 @@ class TrackingEnv:
 
     def _observe(self) -> Tensor:
         return torch.cat((self.target, (self.steps / self.episode_length).unsqueeze(1)), dim=1)
+
+
+PRIVILEGED = [1, 4]
+"""One column among what the actor sees, one behind it."""
+
+
+class PrivilegedEnv(TrackingEnv):
+    """A target of three coordinates and the time, of which the critic alone sees the second and the time's square."""
+
+    privileged_columns = PRIVILEGED
+
+    def __init__(self, num_envs: int, *, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(num_envs, action_dim=3, seed=seed, device=device)
+        self.observation_dim = 5
+
+    def _observe(self) -> Tensor:
+        seen = super()._observe()
+        return torch.cat((seen, 30.0 + 5.0 * seen[:, 3:].square()), dim=1)

@@ -18,7 +18,18 @@ from biped.task.reset import ResetConfig
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator, upright_state
 
 CPU = torch.device("cpu")
-EVERYTHING = ObservationConfig(clock=True, torso=True, noise=False)
+EVERYTHING = ObservationConfig(
+    clock=True,
+    torso=True,
+    projected_gravity=True,
+    contact_force=True,
+    friction=True,
+    motor_strength=True,
+    added_mass=True,
+    latency=True,
+    last_push=True,
+    noise=False,
+)
 LEFT_TO_RIGHT = torch.tensor([1.0, -1.0, 1.0])
 AXIAL = torch.tensor([-1.0, 1.0, -1.0])
 """Signs of vectors of rotation, which a mirror turns the other way."""
@@ -44,16 +55,26 @@ def mirrored_state(state: State) -> State:
         base_linear_velocity=state.base_linear_velocity * LEFT_TO_RIGHT,
         base_angular_velocity=state.base_angular_velocity * AXIAL,
         roll_pitch_yaw=state.roll_pitch_yaw * AXIAL,
+        projected_gravity=state.projected_gravity * LEFT_TO_RIGHT,
+        foot_contact_force=state.foot_contact_force.flip(1),
         joint_position=mirrored_joints(state.joint_position),
         joint_velocity=mirrored_joints(state.joint_velocity),
     )
 
 
-def observe(
-    observer: Observer, state: State, command: Tensor, contact: Tensor, action: Tensor, phase: Tensor
-) -> Tensor:
-    knowledge = Knowledge(command, contact, action, phase, standing=torch.zeros(len(phase), dtype=torch.bool))
-    return observer(observer.measure(state), knowledge, observer.draw_noise(len(phase)))
+def mirrored_knowledge(knowledge: Knowledge) -> Knowledge:
+    return knowledge._replace(
+        command=knowledge.command * torch.tensor([1.0, -1.0, -1.0]),
+        foot_contact=knowledge.foot_contact.flip(1),
+        previous_action=mirrored_joints(knowledge.previous_action),
+        phase=(knowledge.phase + 0.5) % 1.0,
+        motor_strength=-mirrored_joints(knowledge.motor_strength),
+        last_push=knowledge.last_push * LEFT_TO_RIGHT,
+    )
+
+
+def observe(observer: Observer, state: State, knowledge: Knowledge) -> Tensor:
+    return observer(observer.measure(state), knowledge, observer.draw_noise(len(knowledge.phase)))
 
 
 def make_env(config: EnvConfig = PLAIN) -> tuple[BipedEnv, FakeSimulator]:
@@ -71,21 +92,28 @@ def test_the_mirror_image_is_what_the_mirrored_robot_would_observe() -> None:
         base_linear_velocity=draw(2, 3),
         base_angular_velocity=draw(2, 3),
         roll_pitch_yaw=draw(2, 3),
+        projected_gravity=draw(2, 3),
+        foot_contact_force=draw(2, 2).abs(),
         joint_position=draw(2, 9),
         joint_velocity=draw(2, 9),
     )
-    command, contact, action, phase = draw(2, 3), draw(2, 2), draw(2, 9), torch.tensor([0.1, 0.7])
+    knowledge = Knowledge(
+        command=draw(2, 3),
+        foot_contact=draw(2, 2),
+        previous_action=draw(2, 9),
+        phase=torch.tensor([0.1, 0.7]),
+        standing=torch.zeros(2, dtype=torch.bool),
+        friction=draw(2),
+        motor_strength=draw(2, 9),
+        added_mass=draw(2),
+        latency=torch.tensor([1, 2]),
+        last_push=draw(2, 3),
+    )
     observer = Observer(BIPED, EVERYTHING, generator)
     mirror = Mirror(BIPED, observation_image(BIPED, observer.fields), CPU)
-    seen = observe(observer, state, command, contact, action, phase)
-    expected = observe(
-        observer,
-        mirrored_state(state),
-        command * torch.tensor([1.0, -1.0, -1.0]),
-        contact.flip(1),
-        mirrored_joints(action),
-        (phase + 0.5) % 1.0,
-    )
+    seen = observe(observer, state, knowledge)
+    expected = observe(observer, mirrored_state(state), mirrored_knowledge(knowledge))
+    action = knowledge.previous_action
     everyone = torch.ones(2, dtype=torch.bool)
     torch.testing.assert_close(mirror.observation(seen, everyone), expected, atol=1e-6, rtol=0.0)
     torch.testing.assert_close(mirror.action(action, everyone), mirrored_joints(action))

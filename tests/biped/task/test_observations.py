@@ -7,7 +7,8 @@ import torch
 from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.observation_sources import Knowledge, state_at_rest
-from biped.task.observations import ObservationConfig, Observer
+from biped.task.observations import ObservationConfig, Observer, critic_only_columns
+from ppo.value_ranges import ConfigurationError
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, upright_state
 
 QUIET = ObservationConfig(noise=False)
@@ -26,6 +27,8 @@ def telling_state() -> State:
         base_linear_velocity=torch.tensor([[0.5, -0.25, 9.0]]),
         joint_position=DEFAULT_POSITION + index / 100.0,
         joint_velocity=index,
+        projected_gravity=torch.tensor([[0.6, 0.0, -0.8]]),
+        foot_contact_force=torch.tensor([[0.0, math.e**2 - 1.0]]),
     )
 
 
@@ -35,6 +38,11 @@ KNOWLEDGE = Knowledge(
     previous_action=torch.arange(10.0, 19.0)[None],
     phase=torch.tensor([math.asin(0.6) / (2 * math.pi)]),
     standing=torch.tensor([False]),
+    friction=torch.tensor([0.7]),
+    motor_strength=torch.arange(1.0, 10.0)[None],
+    added_mass=torch.tensor([BIPED.base_mass / 2.0]),
+    latency=torch.tensor([2]),
+    last_push=torch.tensor([[0.3, -0.2, 1.5]]),
 )
 
 
@@ -71,6 +79,44 @@ def test_clock_and_torso_are_appended() -> None:
     observer = make_observer(dataclasses.replace(QUIET, clock=True, torso=True))
     assert observer.dim == 42
     torch.testing.assert_close(observe(observer, telling_state()), torch.tensor([[*REFERENCE, 0.6, 0.8, 0.08, 0.4]]))
+
+
+def test_what_hardware_measures_and_what_a_simulator_knows_are_appended() -> None:
+    config = ObservationConfig(
+        noise=False,
+        projected_gravity=True,
+        other_joints=True,
+        contact_force=True,
+        friction=True,
+        motor_strength=True,
+        added_mass=True,
+        latency=True,
+        last_push=True,
+    )
+    observer = make_observer(config)
+    measured, known = (0.6, 0.0, -0.8, 0.08, 0.4), (0.0, 0.5, 0.7, *range(1, 10), 0.5, 2.0, 0.3, -0.2, 1.5)
+    torch.testing.assert_close(observe(observer, telling_state()), torch.tensor([[*REFERENCE, *measured, *known]]))
+    assert critic_only_columns(observer.fields) == tuple(range(43, 43 + len(known)))
+
+
+def test_other_joints_are_those_that_are_not_there_yet() -> None:
+    names = [field.name for field in make_observer(dataclasses.replace(QUIET, torso=True, other_joints=True)).fields]
+    assert names[-2:] == ["torso_position", "torso_velocity"]
+
+
+def test_the_critic_alone_sees_parts_without_noise_where_they_always_were() -> None:
+    config = ObservationConfig(critic_only=("roll_pitch", "base_height"), friction=True)
+    observer, usual = make_observer(config), make_observer(ObservationConfig())
+    assert list(observer.slices.items())[:-1] == list(usual.slices.items())
+    assert critic_only_columns(observer.fields) == (0, 1, 7, 38)
+    noise, usual_noise = observer.draw_noise(50).abs().amax(0), usual.draw_noise(50).abs().amax(0)
+    assert not noise[[0, 1, 7, 38]].any()
+    assert torch.equal(noise[2:7] > 0.0, usual_noise[2:7] > 0.0)
+
+
+def test_a_part_that_is_not_there_cannot_be_hidden() -> None:
+    with pytest.raises(ConfigurationError, match=r"critic_only must be among roll_pitch, .*, not clock"):
+        make_observer(ObservationConfig(critic_only=("base_height", "clock")))
 
 
 def test_slices_name_every_value_once_in_order() -> None:

@@ -9,7 +9,7 @@ import torch
 from configs.presets import SMOKE
 from tests.biped.environments import EVERYTHING
 from tests.biped.simulators.fake_simulator import FakeSimulator
-from tests.ppo.environments import TrackingEnv
+from tests.ppo.environments import PrivilegedEnv, TrackingEnv
 from tests.ppo.trainers import POLICY, PPO, make_trainer
 from tests.simulated_cuda.iterations import TRANSFERS, count_iteration, crossings, learner_of
 
@@ -27,6 +27,11 @@ def test_the_algorithm(name: str, tmp_path: Path) -> None:
     # Short episodes, so that there are time-outs in every rollout.
     env = TrackingEnv(16, episode_length=6, device="cuda")
     learner = make_trainer(env, tmp_path, 10**6, ppo=ppo, policy=policy).learner
+    assert crossings(count_iteration(learner)) == TRANSFERS
+
+
+def test_a_critic_that_sees_more(tmp_path: Path) -> None:
+    learner = make_trainer(PrivilegedEnv(16, device="cuda"), tmp_path, 10**6).learner
     assert crossings(count_iteration(learner)) == TRANSFERS
 
 

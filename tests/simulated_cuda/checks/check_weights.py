@@ -9,7 +9,7 @@ import torch
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.learner import Learner
 from ppo.policy import PolicyConfig
-from tests.ppo.environments import TrackingEnv
+from tests.ppo.environments import PRIVILEGED, PrivilegedEnv, TrackingEnv
 from tests.ppo.trainers import POLICY, make_trainer
 from tests.simulated_cuda.counting import PACKING, counted
 from tests.simulated_cuda.cudnn import packed
@@ -59,6 +59,17 @@ def test_gaps_stay_zero(tmp_path: Path) -> None:
     state = optimizer.adam.state_dict()["state"][0]
     for vector in (optimizer.gradient, optimizer._vector.detach(), state["exp_avg"], state["exp_avg_sq"]):
         assert not bool(vector.cpu()[~used].any())
+
+
+def test_what_only_the_critic_sees_has_no_weights_and_no_moments(tmp_path: Path) -> None:
+    learner = make_trainer(PrivilegedEnv(16, device="cuda"), tmp_path, 10**6, policy=TWO_LAYERS).learner
+    iterate(learner)
+    weight, model = "lstm_actor.weight_ih_l0", learner.model([])
+    assert model.optimizer is not None
+    entry = model.optimizer["state"][list(model.parameters).index(weight)]
+    for tensor in (model.parameters[weight], entry["exp_avg"], entry["exp_avg_sq"]):
+        assert not bool(tensor.cpu()[:, PRIVILEGED].any())
+        assert bool(tensor.cpu()[:, [0, 2, 3]].all())
 
 
 def test_a_checkpoint_is_that_of_a_cpu_and_continues_on_either(tmp_path: Path) -> None:
