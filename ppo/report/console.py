@@ -146,6 +146,10 @@ class Console:
     def update(self, status: Status) -> None:
         """Show the state after an update."""
         now = self._clock()
+        if self._status is None:
+            # Until now the processes have waited for each other's first step, which says nothing of the speed.
+            started_at, first = self._history[0]
+            self._history[0] = max(started_at, now - (status.num_timesteps - first) / status.steps_per_second), first
         self._history.append((now, status.num_timesteps))
         self._status = status
         self._phase = ""
