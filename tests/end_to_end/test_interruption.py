@@ -111,7 +111,9 @@ def test_a_closed_terminal_costs_no_training(tmp_path: Path) -> None:
 
 
 def test_an_examination_is_given_up(tmp_path: Path) -> None:
-    arguments = (*TRAIN, FOR_EVER, "--eval-freq", ONE_UPDATE, "--save-freq", FOR_EVER)
+    # Many physics steps, so that an examination takes seconds on a fast machine as well.
+    slow = ("--simulation.substeps", "16")
+    arguments = (*TRAIN, FOR_EVER, *slow, "--eval-freq", ONE_UPDATE, "--save-freq", FOR_EVER)
     # After the first evaluation follows an update of tenths of a second and then the second evaluation.
     end = interrupt(arguments, "evaluation at 384 steps", 2.0, signal.SIGINT, tmp_path)
     assert (end.code, end.errors) == (130, "")
@@ -132,7 +134,7 @@ def test_after_the_last_save_the_training_is_complete(tmp_path: Path) -> None:
     ("flags", "line", "seconds", "number"),
     [
         pytest.param((), "Compiling simulator", 2.0, signal.SIGINT, marks=pytest.mark.genesis),
-        (("--simulator", "mujoco"), "trained for", 8.0, signal.SIGTERM),
+        (("--simulator", "mujoco", "--episodes", FOR_EVER), "trained for", 8.0, signal.SIGTERM),
         (("--simulator", "mujoco", "--evaluate"), "examining", 1.0, signal.SIGINT),
     ],
 )
