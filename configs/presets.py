@@ -110,10 +110,12 @@ TURN = replace(
     env=replace(
         CLOCKED_WALK,
         commands=replace(CLOCKED_WALK.commands, yaw_rate=(-0.6, 0.6), course_gain=1.0),
+        gait=replace(CLOCKED_WALK.gait, stopping_time=1.2),
         rewards=replace(CLOCKED_WALK.rewards, track_wz=3.0, wz_sigma=0.15),
     ),
 )
-"""For robots with hip joints about the vertical: walking, turning and staying on course."""
+"""For robots with hip joints about the vertical: walking, turning and staying on course. They are larger than the
+biped, and take two strides to stop."""
 
 DISTURBANCES = RandomizationConfig(
     friction=(0.4, 1.25),
