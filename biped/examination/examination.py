@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,22 +67,30 @@ def examine(
     """
     if seconds <= warmup_s:
         raise ValueError(f"an examination must last longer than the {warmup_s:g} s not counted, got {seconds:g} s")
-    steps = round(seconds / env.control_dt)
-    schedule = Schedule(trials, env.num_envs, steps, env.device)
+    schedule = Schedule(trials, env.num_envs, round(seconds / env.control_dt), env.device)
     meter = GaitMeter(env.simulator.robot, schedule, env.control_dt, env.config.gait, warmup_s=warmup_s)
+    for ended in follow(controller, env, schedule):
+        after_step()
+        meter.step(env.state, env.gait.contact, env.action, ended)
+    return meter.summaries()
+
+
+def follow(controller: Controller, env: BipedEnv, schedule: Schedule) -> Iterator[Tensor]:
+    """Let the robots follow a schedule from a new episode on.
+
+    Yields:
+        After every control step, `[N]` bool: the episode ended with it.
+    """
     schedule.advance(0)
     env.set_command(schedule.command)
     observation = env.reset()
     ended = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-    for step_index in range(steps):
+    for step_index in range(schedule.steps):
         if schedule.advance(step_index):
             env.set_command(schedule.command)
-        action = controller(observation, ended).clamp(env.action_low, env.action_high)
-        step = env.step(action)
-        after_step()
+        step = env.step(controller(observation, ended).clamp(env.action_low, env.action_high))
         observation, ended = step.observation, step.terminated | step.truncated
-        meter.step(env.state, env.gait.contact, env.action, ended)
-    return meter.summaries()
+        yield ended
 
 
 ROWS: tuple[tuple[str, str, str], ...] = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biped.env import BipedEnv
-from biped.examination.examination import Controller
+from biped.examination.examination import Controller, follow
 from biped.examination.gait_meter import heading_velocity
 from biped.examination.trials import Schedule, Trial
 from biped.robots.robot import Robot
@@ -177,18 +177,8 @@ def record(
     """
     if env.num_envs != len(trials):
         raise ValueError(f"{len(trials)} trials are recorded with one robot each, not with {env.num_envs} robots")
-    steps = round(seconds / env.control_dt)
-    schedule = Schedule(trials, env.num_envs, steps, env.device)
+    schedule = Schedule(trials, env.num_envs, round(seconds / env.control_dt), env.device)
     recorder = Recorder(env, schedule)
-    schedule.advance(0)
-    env.set_command(schedule.command)
-    observation = env.reset()
-    ended = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-    for step_index in range(steps):
-        if schedule.advance(step_index):
-            env.set_command(schedule.command)
-        action = controller(observation, ended).clamp(env.action_low, env.action_high)
-        step = env.step(action)
-        observation, ended = step.observation, step.terminated | step.truncated
+    for ended in follow(controller, env, schedule):
         recorder.step(schedule.command, ended)
     return recorder.recordings()

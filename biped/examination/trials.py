@@ -107,7 +107,7 @@ class Schedule:
         """Of each trial."""
         self.legs = max(len(trial.commands) for trial in trials)
         """`L`, commands of the trial that has the most."""
-        self._steps = steps
+        self.steps = steps
         self._device = device
         self._indices: tuple[int, ...] = ()
         self.command = torch.zeros(num_envs, 3, device=device)
@@ -119,11 +119,11 @@ class Schedule:
 
     def advance(self, step: int) -> bool:
         """Look up what control step `step`, counted from 0, asks for; returns whether a command has changed."""
-        indices = tuple(step * len(trial.commands) // self._steps for trial in self.trials)
+        indices = tuple(step * len(trial.commands) // self.steps for trial in self.trials)
         if indices == self._indices:
             return False
         self._indices = indices
-        begins = [-(-index * self._steps // len(t.commands)) for index, t in zip(indices, self.trials, strict=True)]
+        begins = [-(-index * self.steps // len(t.commands)) for index, t in zip(indices, self.trials, strict=True)]
         self.command = self._each([trial.commands[index] for index, trial in zip(indices, self.trials, strict=True)])
         self.leg, self.begin = self._each(indices), self._each(begins)
         return True
