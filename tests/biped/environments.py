@@ -1,5 +1,7 @@
 """Environments of robots without physics."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -27,23 +29,26 @@ PLAIN = EnvConfig(
 """Nothing random but the commands."""
 
 
+EVERY_PART = ObservationConfig(
+    clock=True,
+    torso=True,
+    projected_gravity=True,
+    contact_force=True,
+    friction=True,
+    motor_strength=True,
+    added_mass=True,
+    latency=True,
+    last_push=True,
+)
+"""Of the observation; the torso is the only joint that no other part shows."""
+
+
 EVERYTHING = EnvConfig(
     mirror_left_stance=True,
     commands=CommandConfig(
         resampling_time_s=0.2, standing_probability=0.2, yaw_rate=(-1.0, 1.0), course_gain=2.0, course_rate=1.0
     ),
-    observations=ObservationConfig(
-        clock=True,
-        torso=True,
-        projected_gravity=True,
-        contact_force=True,
-        friction=True,
-        motor_strength=True,
-        added_mass=True,
-        latency=True,
-        last_push=True,
-        critic_only=("linear_velocity_xy", "base_height"),
-    ),
+    observations=replace(EVERY_PART, critic_only=("linear_velocity_xy", "base_height")),
     gait=GaitConfig(random_phase=True, stopping_time=0.1),
     rewards=EVERY_TERM,
     randomization=RandomizationConfig(

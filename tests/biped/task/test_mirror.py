@@ -12,24 +12,14 @@ from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
 from biped.task.mirror import Image, Mirror, other_joints
 from biped.task.observation_sources import Knowledge
-from biped.task.observations import ObservationConfig, Observer, observation_image
+from biped.task.observations import Observer, observation_image
 from biped.task.randomization import RandomizationConfig
 from biped.task.reset import ResetConfig
+from tests.biped.environments import EVERY_PART
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, FakeSimulator, upright_state
 
 CPU = torch.device("cpu")
-EVERYTHING = ObservationConfig(
-    clock=True,
-    torso=True,
-    projected_gravity=True,
-    contact_force=True,
-    friction=True,
-    motor_strength=True,
-    added_mass=True,
-    latency=True,
-    last_push=True,
-    noise=False,
-)
+EVERYTHING = dataclasses.replace(EVERY_PART, noise=False)
 LEFT_TO_RIGHT = torch.tensor([1.0, -1.0, 1.0])
 AXIAL = torch.tensor([-1.0, 1.0, -1.0])
 """Signs of vectors of rotation, which a mirror turns the other way."""
