@@ -16,9 +16,10 @@ from app.report.page import Section, figure, film_markup, page
 from app.report.reward_figure import decomposition, mean_rates
 from app.report.tables import comparison_table, examination_tables, passed, shortfalls
 from app.report.velocity_figures import sudden_changes, tracking
+from app.screen import asked_for, conditions
 from app.session import Session, build_controller, examined_task, robots
-from biped.examination.criteria import DISTURBED_CRITERIA, WalkingCriteria
-from biped.examination.examination import WARMUP_S, Results, examination_config
+from biped.examination.criteria import WalkingCriteria
+from biped.examination.examination import Results, examination_config
 from biped.examination.gait_meter import GaitSummary
 from biped.examination.recording import Recording, record
 from biped.examination.trials import STRAIGHT, Trial
@@ -76,7 +77,7 @@ def make_recordings(session: Session, engine: str, trials: Sequence[Trial]) -> l
 
 def document(session: Session, results: Results, recordings: Sequence[Recording], shot: Film) -> str:
     """The page as text."""
-    criteria = DISTURBED_CRITERIA if session.options.disturbed else WalkingCriteria()
+    criteria = asked_for(session.options)
     title = f"Walking report: {session.parts.robot.name}"
     with style():
         sections = list(all_sections(session, results, criteria, recordings, shot))
@@ -155,15 +156,9 @@ def all_sections(
 
 def examination(session: Session, results: Results, criteria: WalkingCriteria) -> str:
     """A table per engine, and both side by side."""
-    options = session.options
     parts = []
     for engine, summaries in results.items():
-        longer = any(one.seconds > options.duration + 1e-6 for one in summaries)
-        caption = (
-            f"{engine}: {summaries[0].robots} {'disturbed ' if options.disturbed else ''}robots per trial for "
-            f"{options.duration:g} s{', longer where a trial says so' if longer else ''}; the first {WARMUP_S:g} s "
-            "count for survival and course only; ✗ misses the criterion"
-        )
+        caption = f"{conditions(session.options, engine, summaries)}; ✗ misses the criterion"
         parts.append(examination_tables(summaries, criteria, caption))
     if len(results) > 1:
         parts.append(comparison_table(results, criteria))

@@ -26,7 +26,7 @@ def test_an_examination_prints_a_table_and_writes_json(capsys: pytest.CaptureFix
     arguments = ("model.zip", "--evaluate", "--num-envs", "2", "--seconds", "2.2", "--json", "result.json")
     assert targets(*arguments).shape == (110, 22, 9)
     output = capsys.readouterr().out
-    assert "2 robots per trial for 2.2 s" in output
+    assert "2 robots per trial for 2.2 s in genesis; the first 2 s count" in output
     assert "left-right alternation" in output
     assert "\nstand: drift 0." in output
     assert output.splitlines()[-1] == "FAIL: 0 of 11 trials meet the criteria"
