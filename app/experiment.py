@@ -13,9 +13,9 @@ import yaml
 
 from biped.env_config import EnvConfig
 from biped.simulators.config import SimulationConfig
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import PrecisionName
-from ppo.update import PPOConfig
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 CHECKPOINT_PREFIX = "biped_model"

@@ -11,12 +11,12 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from ppo.env import VecEnv
+from ppo.hyperparameters import PPOConfig
 from ppo.layers import ACTIVATIONS
 from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.runtime import Precision
-from ppo.update import PPOConfig
 
 OURS, SB3, RSL = "ours", "sb3-contrib", "rsl_rl"
 CONTENDERS = (OURS, RSL, SB3)

@@ -12,13 +12,13 @@ from ppo.checkpoint.folder import CheckpointFolder, newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import VecEnv
+from ppo.hyperparameters import PPOConfig
 from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
-from ppo.update import PPOConfig
 
 PREFIX = "model"
 PPO = PPOConfig(n_steps=8, n_epochs=1, learning_rate=3e-3, ent_coef=0.0)

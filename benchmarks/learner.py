@@ -37,9 +37,9 @@ from benchmarks.measurement import (
     write_json,
 )
 from benchmarks.synthetic import random_experience
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import Precision
-from ppo.update import PPOConfig
 
 NETWORKS = {
     "default": PolicyConfig(),

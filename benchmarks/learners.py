@@ -23,9 +23,9 @@ from benchmarks.adapters import (
 )
 from benchmarks.measurement import seconds
 from benchmarks.synthetic import Experience, ReplayEnv
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import PolicyConfig
 from ppo.runtime import Precision
-from ppo.update import PPOConfig
 
 
 @dataclass(frozen=True)

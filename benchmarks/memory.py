@@ -30,10 +30,10 @@ from benchmarks.measurement import (
     write_json,
 )
 from benchmarks.synthetic import Experience, random_experience
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.rollout import Rollout
 from ppo.runtime import Precision
-from ppo.update import PPOConfig
 
 SAMPLE_ENVS = 32
 """Robots whose bytes are counted."""

@@ -28,6 +28,7 @@ import ppo
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.hyperparameters import PPOConfig
 from ppo.learner import Learner
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import PolicyConfig, RecurrentActorCritic
@@ -36,7 +37,6 @@ from ppo.report.console import Console
 from ppo.report.logging import MetricsLogger
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
-from ppo.update import PPOConfig
 
 NUM_ENVS, ITERATIONS, PROCESSES = 16, 6, 2
 CONTINUED, TOGETHER = "stopped and continued", "two processes"

@@ -28,13 +28,13 @@ from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step
+from ppo.hyperparameters import PPOConfig
 from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
-from ppo.update import PPOConfig
 
 Array = npt.NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from biped.task.observations import ObservationConfig
 from biped.task.randomization import RandomizationConfig
 from biped.task.rewards import RewardConfig
 from biped.task.terminations import TerminationConfig
+from ppo.hyperparameters import PPOConfig
 from ppo.learning_rate import LearningRateConfig
 from ppo.policy import PolicyConfig
-from ppo.update import PPOConfig
 
 DEFAULT = Experiment()
 """The network, rewards and hyper-parameters of the Stable-Baselines3 trainer that this one replaces."""

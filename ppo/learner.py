@@ -10,6 +10,7 @@ from torch import Tensor
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
 from ppo.env import VecEnv, privileged_columns
+from ppo.hyperparameters import PPOConfig
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
 from ppo.normalization import ObservationNormalizer
@@ -18,7 +19,7 @@ from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.replay import ReplayPPO
 from ppo.runtime import Precision, Stopwatch, derive_seed
-from ppo.update import PPO, PPOConfig, explained_variance
+from ppo.update import PPO, explained_variance
 
 MAX_FAILED_UPDATES = 20
 """Updates in a row without a single finite gradient after which training stops."""

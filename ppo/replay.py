@@ -11,10 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
 from ppo.rollout import Experience, Minibatch, Rollout, critic_pass, decaying_sums
-from ppo.update import PPO, PPOConfig, Surrogate, total_loss
+from ppo.update import PPO, Surrogate, total_loss
 
 
 class RolloutMemory:

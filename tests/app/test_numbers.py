@@ -19,9 +19,10 @@ from biped.env_config import EnvConfig, check_robot
 from biped.robots.library import BIPED
 from configs.presets import CPU, PRESETS
 from ppo.checkpoint.sb3_zip import read_zip, write_zip
+from ppo.hyperparameters import PPOConfig
 from ppo.learning_rate import LearningRate, LearningRateConfig
 from ppo.policy import RecurrentActorCritic
-from ppo.update import PPO, PPOConfig
+from ppo.update import PPO
 from ppo.value_ranges import ConfigurationError, Range, range_of
 from tests.biped.simulators.fake_simulator import FakeSimulator
 from tests.ppo.checkpoint.checkpoint_models import tiny_model

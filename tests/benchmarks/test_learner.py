@@ -11,9 +11,9 @@ from benchmarks.adapters import CONTENDERS, OURS, RSL, SB3
 from benchmarks.learner import NETWORKS, learning_flop, main, measure_learner, multiply_adds
 from benchmarks.learners import LEARNERS, Settings
 from benchmarks.synthetic import random_experience
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import RecurrentActorCritic
 from ppo.runtime import Precision
-from ppo.update import PPOConfig
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(

@@ -5,13 +5,14 @@ from typing import Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.recurrence import EpisodeStarts
 from ppo.rollout import Experience, Minibatch, Rollout
 from ppo.runtime import Precision
-from ppo.update import PPO, PPOConfig
+from ppo.update import PPO
 
 CPU = torch.device("cpu")
 Algorithm = TypeVar("Algorithm", bound=PPO)

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppo.hyperparameters import PPOConfig
 from ppo.policy import EvaluatedActions
 from ppo.replay import ReplayPPO
 from ppo.rollout import Minibatch
-from ppo.update import PPO, PPOConfig
+from ppo.update import PPO
 
 
 class RecordingPPO(PPO):

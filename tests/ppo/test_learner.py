@@ -11,9 +11,9 @@ from ppo.agent import TrainedAgent
 from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.hyperparameters import PPOConfig
 from ppo.learner import Learner
 from ppo.learning_rate import LearningRateConfig
-from ppo.update import PPOConfig
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.trainers import PPO, make_trainer
 

@@ -9,11 +9,11 @@ import torch
 from sb3_contrib import RecurrentPPO
 
 from ppo.checkpoint.sb3_zip import CheckpointError, read_zip, write_zip
+from ppo.hyperparameters import PPOConfig
 from ppo.normalization import ObservationNormalizer
 from ppo.optimizer import MOMENTS
 from ppo.policy import PolicyConfig
 from ppo.processes import Processes
-from ppo.update import PPOConfig
 from ppo.value_ranges import ConfigurationError
 from tests.ppo.environments import PRIVILEGED, PrivilegedEnv
 from tests.ppo.rollouts import CPU, CriticKind, small_policy

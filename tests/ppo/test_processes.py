@@ -14,12 +14,13 @@ from torch.multiprocessing.spawn import spawn
 
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes, check_environment
 from ppo.replay import view
 from ppo.rollout import Experience
-from ppo.update import PPO, PPOConfig
+from ppo.update import PPO
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import make_ppo, random_experience, small_policy
 from tests.ppo.trainers import make_trainer

@@ -10,12 +10,13 @@ import torch
 
 from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
 from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
 from ppo.processes import Processes
 from ppo.replay import ReplayPPO, RolloutMemory, proximal_log_prob, replayed_loss, v_trace, view
 from ppo.rollout import Experience, Rollout, critic_pass, generalized_advantage
-from ppo.update import PPO, PPOConfig, apply_gradients, normalize, ppo_loss
+from ppo.update import PPO, apply_gradients, normalize, ppo_loss
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import (
     CPU,

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
 from ppo.policy import EvaluatedActions, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.rollout import Experience
 from ppo.runtime import Precision, cpu_has_bf16
-from ppo.update import PPO, PPOConfig, apply_gradients, explained_variance, normalize, ppo_loss
+from ppo.update import PPO, apply_gradients, explained_variance, normalize, ppo_loss
 from tests.ppo.rollouts import make_minibatch, make_ppo, random_experience, small_policy
 from tests.ppo.spies import RecordingPPO
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.env import Step, VecEnv
+from ppo.hyperparameters import PPOConfig
 from ppo.learner import Learner
 from ppo.policy import PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.runtime import Precision, PrecisionName
 from ppo.trainer import Budget, Trainer
-from ppo.update import PPOConfig
 from tests.ppo.environments import TrackingEnv
 
 PPO = PPOConfig(n_steps=8, n_epochs=4, learning_rate=3e-3, ent_coef=0.0)

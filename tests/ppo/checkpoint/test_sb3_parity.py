@@ -20,10 +20,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from torch import Tensor
 
 from ppo.checkpoint.parameters import without_aliases
+from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
 from ppo.policy import PolicyConfig, RecurrentActorCritic, RecurrentState
 from ppo.rollout import Experience, Rollout
-from ppo.update import PPOConfig, explained_variance
+from ppo.update import explained_variance
 from tests.ppo.checkpoint.sb3_extractor import extractor_arguments
 from tests.ppo.rollouts import CPU, make_ppo
 from tests.ppo.spies import OrderedPPO
