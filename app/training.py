@@ -110,8 +110,9 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
                 raise
             console.close()
             fail(
-                f"{device.type} has too little memory for {experiment.num_envs:,} robots with this network; lower "
-                "--num-envs, then --ppo.n-steps or --policy.lstm-hidden-size, or raise --ppo.n-minibatches"
+                f"{device.type} has too little memory for {experiment.num_envs:,} robots with this network; set "
+                "--ppo.micro-batch-size to a few thousand samples, or lower --num-envs, --ppo.n-steps or "
+                "--policy.lstm-hidden-size"
             )
 
 

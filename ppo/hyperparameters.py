@@ -4,11 +4,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import torch
+
 from ppo.learning_rate import LearningRateConfig
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 LIMIT = Range(0.0, 1e12, open=True)
 """Of what may be so large that it limits nothing."""
+CPU_PASS_OPERATIONS = 1e11
+"""Arithmetic operations of a pass through the network on a CPU, which does 20 to 200 thousand million in a second."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,10 @@ class PPOConfig:
     """Minibatches per epoch; each is a set of whole environments."""
     batch_size: Annotated[int | None, Range(1, 10**12)] = None
     """Samples per minibatch; if given it replaces `n_minibatches` and must be a multiple of `n_steps`."""
+    micro_batch_size: Annotated[int | None, Range(1, 10**12)] = None
+    """Samples per pass through the network, rounded down to whole environments; the gradients of a minibatch's passes
+    add up. Fewer need less memory. If not given, a GPU takes minibatches as a whole, and a CPU so many samples that
+    Ctrl-C is heeded within seconds."""
     n_epochs: Annotated[int, Range(1, 10_000)] = 10
     """Passes over each rollout."""
     learning_rate: Annotated[float, Range(0.0, 10.0, open=True)] = 1e-4
@@ -83,6 +91,14 @@ class PPOConfig:
             )
             raise ConfigurationError(type(self), "batch_size", problem)
         return self.batch_size // self.n_steps
+
+    def envs_per_pass(self, parameters: int, device: torch.device) -> int:
+        """Environments per pass through a network with so many parameters."""
+        samples = self.micro_batch_size
+        if samples is None:
+            # A multiplication and an addition for every parameter, forwards once and backwards twice.
+            samples = int(CPU_PASS_OPERATIONS / (6.0 * parameters)) if device.type == "cpu" else 10**12
+        return max(1, samples // self.n_steps)
 
     def sb3_hyperparameters(self, num_envs: int, rate: float, seed: int) -> dict[str, float | int | bool | None]:
         """The values under the names that Stable-Baselines3 gives them; `rate` is the current learning rate."""

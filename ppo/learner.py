@@ -89,18 +89,36 @@ class Learner:
         self.failed_updates = 0
         """Updates in a row without a finite gradient."""
 
+    @property
+    def asks_often(self) -> bool:
+        """Whether to ask at every control step and before every pass through the network if training is interrupted."""
+        return self.algorithm.asks_often(self.ppo.minibatch_envs(self.env.num_envs))
+
+    @property
+    def questions_per_improvement(self) -> int:
+        """How often `improve` asks whether it is interrupted."""
+        if not self.asks_often:
+            return self.ppo.n_epochs
+        passes = math.ceil(self.ppo.minibatch_envs(self.env.num_envs) / self.algorithm.envs_per_pass)
+        return self.ppo.n_steps + self.minibatches_per_update * passes
+
     def improve(self, interrupted: Callable[[], bool] = lambda: False) -> dict[str, Tensor]:
         """Compute advantages, update the policy, and move on to the next rollout.
 
         Args:
-            interrupted: as in `PPO.update`.
+            interrupted: as in `PPO.prepare` and `PPO.update`.
 
         Returns:
             Scalars `[]` on the device.
+
+        Raises:
+            Interrupted: before anything was learned.
         """
         collector, algorithm = self.collector, self.algorithm
         with self.stopwatch.phase("update"):
-            experience, critic_state = algorithm.prepare(collector.experience)
+            experience, critic_state = algorithm.prepare(
+                collector.experience, interrupted if self.asks_often else lambda: False
+            )
             self.num_timesteps += self.steps_per_rollout
             self.optimizer.learning_rate = self.learning_rate.before_update(self.num_timesteps)
             scalars = algorithm.update(experience, interrupted)

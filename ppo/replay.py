@@ -5,7 +5,7 @@ start of the update; the current one is being improved. The newest rollout's beh
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -172,7 +172,9 @@ class ReplayPPO(PPO):
             clip_range=self.config.clip_range / (0.5 * (self.memory.count + 1)),
         )
 
-    def prepare(self, newest: Experience) -> tuple[Experience, LstmState]:
+    def prepare(
+        self, newest: Experience, interrupted: Callable[[], bool] = lambda: False
+    ) -> tuple[Experience, LstmState]:
         """Add the newest rollout to those held, and fill in values, advantages and returns of all of them."""
         if self.memory is None:
             self.memory = RolloutMemory(self.config.replay, newest)
@@ -180,7 +182,7 @@ class ReplayPPO(PPO):
         held = self.memory.experience
         rollout = held.rollout
         with torch.no_grad():
-            values, next_values, (hidden, cell) = critic_pass(self.policy, held)
+            values, next_values, (hidden, cell) = critic_pass(self.policy, held, interrupted)
             self.proximal = proximal_log_prob(self.policy, self.memory, held)
         weight = (self.proximal - rollout.log_prob).exp()
         advantage, returns = v_trace(rollout, values, next_values, weight, self.config)

@@ -1,6 +1,7 @@
 """One rollout: what was seen and done in `T` steps of `N` environments, and the advantages computed from it."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,7 +142,13 @@ class Experience:
         )
 
 
-def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[Tensor, Tensor, LstmState]:
+class Interrupted(Exception):  # noqa: N818 - no error
+    """Learning from a rollout was given up before it had changed anything."""
+
+
+def critic_pass(
+    policy: RecurrentActorCritic, experience: Experience, interrupted: Callable[[], bool] = lambda: False
+) -> tuple[Tensor, Tensor, LstmState]:
     """Value every observation of a rollout, and what follows each step, with one walk of the critic along it.
 
     A time-out is followed by the value of the episode's final observation, with the recurrent state that led to it.
@@ -149,9 +156,13 @@ def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[T
     Args:
         policy: the weights to value it with.
         experience: filled up to its values.
+        interrupted: asked at every step.
 
     Returns:
         Values `[T, N]`, next values `[T, N]` (zero after a termination), and the critic's state after the rollout.
+
+    Raises:
+        Interrupted: `interrupted()` was True.
     """
     rollout, truncated = experience.rollout, experience.truncated_on_host
     observation, episode_start = rollout.observation, rollout.episode_start
@@ -170,6 +181,8 @@ def critic_pass(policy: RecurrentActorCritic, experience: Experience) -> tuple[T
         return output, actor, critic
 
     for t in range(len(observation)):
+        if interrupted():
+            raise Interrupted
         output, actor_state, critic_state = advance(observation[t], actor_state, critic_state, episode_start[t])
         latents.append(output)
         if bool(truncated[t].any()):

@@ -17,6 +17,7 @@ from ppo.program.agreed_signal import AgreedSignal
 from ppo.program.interruption import deferred
 from ppo.report.console import Console, Status
 from ppo.report.logging import MetricsLogger
+from ppo.rollout import Interrupted
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Trainer:
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
 
-        SIGINT, SIGTERM and SIGHUP let the current control step or minibatch finish and save `model_interrupted.zip`.
-        Any other exception saves `model_interrupted.zip` as well and is raised again.
+        SIGINT, SIGTERM and SIGHUP let the current control step or pass through the network finish and save
+        `model_interrupted.zip`. Any other exception saves `model_interrupted.zip` as well and is raised again.
 
         Raises:
             TrainingFailedError: training cannot go on, or its last model could not be saved in its folder.
@@ -103,12 +104,15 @@ class Trainer:
         self.console.start(first)
         while learner.num_timesteps < budget.total_timesteps and not self.signal.agreed():
             begin = time.perf_counter()
-            collecting = self._asked("collecting: control step", learner.ppo.n_steps, self.signal.stops_rollout)
-            learner.collector.collect(collecting)
+            stops = self.signal.stops if learner.asks_often else lambda: False
+            learner.collector.collect(self._asked("collecting: control step", learner.ppo.n_steps, stops))
             if self.signal.agreed():
                 break
-            learning = self._asked("learning: minibatch", learner.minibatches_per_update, self.signal.stops_update)
-            scalars = learner.improve(learning)
+            learning = self._asked("learning: step", learner.questions_per_improvement, self.signal.stops)
+            try:
+                scalars = learner.improve(learning)
+            except Interrupted:
+                break
             metrics = learner.read_metrics(scalars)
             # Only now has a GPU done what it was told to do.
             elapsed = time.perf_counter() - begin

@@ -121,6 +121,9 @@ class PPO:
     ) -> None:
         self.policy, self.optimizer, self.config = policy, optimizer, config
         self.generator, self.precision, self.processes = generator, precision, processes
+        parameters = sum(one.numel() for one in policy.parameters())
+        self.envs_per_pass = config.envs_per_pass(parameters, policy.log_std.device)
+        """Of a minibatch, as many as go through the network at a time."""
         self.last_epochs = 0
         """Epochs of the last update, one that was cut off included, as SB3 counts them."""
 
@@ -129,17 +132,31 @@ class PPO:
         """Hyper-parameters of the next update."""
         return self.config
 
-    def prepare(self, newest: Experience) -> tuple[Experience, LstmState]:
+    def asks_often(self, minibatch_envs: int) -> bool:
+        """Whether to ask at every opportunity if learning is interrupted.
+
+        Several processes must agree on it, which takes an exchange. That is little only where passes are so long that
+        minibatches of `minibatch_envs` environments are cut.
+        """
+        return self.processes.count == 1 or minibatch_envs > self.envs_per_pass
+
+    def prepare(
+        self, newest: Experience, interrupted: Callable[[], bool] = lambda: False
+    ) -> tuple[Experience, LstmState]:
         """Fill in values, advantages and returns.
 
         Args:
             newest: what was collected last, by the policy as it is.
+            interrupted: asked at every step of the rollout.
 
         Returns:
             What to learn from, and the critic's state after the newest rollout.
+
+        Raises:
+            Interrupted: `interrupted()` was True.
         """
         with torch.no_grad():
-            values, next_values, critic_state = critic_pass(self.policy, newest)
+            values, next_values, critic_state = critic_pass(self.policy, newest, interrupted)
         rollout, config = newest.rollout, self.config
         advantage = generalized_advantage(
             rollout.reward, values, next_values, rollout.done, config.gamma, config.gae_lambda
@@ -166,7 +183,8 @@ class PPO:
 
         Args:
             experience: with advantages and returns.
-            interrupted: asked between minibatches, by several processes between epochs; True ends the update early.
+            interrupted: asked before every pass or, unless `asks_often`, before every epoch; True ends the update
+                early, a minibatch whose passes are not complete being left out.
 
         Returns:
             Scalars `[]` on the device, of this process's environments; the norm of the gradient is that of all.
@@ -183,22 +201,23 @@ class PPO:
         self.policy.train()
         epochs = self.epochs(experience.rollout.shape[1])
         for _ in range(self.config.n_epochs):
-            # Several processes must agree on it, which takes an exchange.
-            if self.processes.count > 1 and interrupted():
-                break
             minibatches = next(epochs)
+            often = self.asks_often(len(minibatches[0]))
+            if not often and interrupted():
+                break
             history.append([])
             for environments, advantage in zip(
                 minibatches, self._advantages(experience.rollout, minibatches), strict=True
             ):
-                if self.processes.count == 1 and interrupted():
+                self.optimizer.zero_grad()
+                scalars = self._add_gradients(
+                    experience, environments, advantage, interrupted if often else lambda: False
+                )
+                if scalars is None:
                     return history
-                loss, scalars = self._minibatch_loss(experience.minibatch(environments), advantage)
                 history[-1].append(scalars)
                 if self._moved_too_far(scalars["approx_kl"]):
                     return history
-                self.optimizer.zero_grad()
-                loss.backward()
                 scalars["grad_norm"], scalars["skipped_updates"] = apply_gradients(
                     self.optimizer, self.config.max_grad_norm, self.processes
                 )
@@ -209,6 +228,23 @@ class PPO:
         advantage = rollout.advantage
         parts = [advantage.index_select(1, send(one, advantage.device)) for one in minibatches]
         return normalize(parts, self.processes) if self.config.normalize_advantage else parts
+
+    def _add_gradients(
+        self, experience: Experience, environments: Tensor, advantage: Tensor, interrupted: Callable[[], bool]
+    ) -> dict[str, Tensor] | None:
+        """Go through a minibatch in passes of `envs_per_pass`; returns its scalars, or None if interrupted."""
+        total: dict[str, Tensor] = {}
+        passes = zip(environments.split(self.envs_per_pass), advantage.split(self.envs_per_pass, dim=1), strict=True)
+        for chosen, chosen_advantage in passes:
+            if interrupted():
+                return None
+            loss, scalars = self._minibatch_loss(experience.minibatch(chosen), chosen_advantage)
+            share = len(chosen) / len(environments)
+            loss.backward(torch.full_like(loss, share))
+            if share < 1.0:
+                scalars = {name: share * value + total.get(name, 0.0) for name, value in scalars.items()}
+            total = scalars
+        return total
 
     def _minibatch_loss(self, minibatch: Minibatch, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with self.precision.autocast():

@@ -41,10 +41,6 @@ class AgreedSignal:
         self.number = self._processes.largest(self.number or 0)
         return True
 
-    def stops_rollout(self) -> bool:
-        """One process stops at once; several would have to ask each other at every step, so they go on to the end."""
-        return self.number is not None and self._processes.count == 1
-
-    def stops_update(self) -> bool:
+    def stops(self) -> bool:
         """On CUDA, several processes would have to wait for the device to agree, so they go on to the end."""
         return (self._processes.count == 1 or not self._on_cuda) and self.agreed()

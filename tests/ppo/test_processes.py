@@ -3,6 +3,7 @@
 import copy
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ppo.rollout import Experience
 from ppo.update import PPO
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.rollouts import make_ppo, random_experience, small_policy
+from tests.ppo.trainers import PPO as HYPERPARAMETERS
 from tests.ppo.trainers import make_trainer
 
 COUNT = 2
@@ -148,7 +150,7 @@ def test_alone_every_operation_leaves_its_argument() -> None:
     assert (alone.any(True), alone.any(False)) == (True, False)
 
 
-def train_until_a_signal(rank: int, folder: str) -> None:
+def train_until_a_signal(rank: int, folder: str, micro_batch_size: int | None) -> None:
     """Train on two processes, of which only rank 1 gets a signal; how it ended goes to `<folder>/<rank>.txt`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=COUNT)
@@ -162,19 +164,30 @@ def train_until_a_signal(rank: int, folder: str) -> None:
 
         count = 0
 
-    trainer = make_trainer(SignallingEnv(16), Path(folder), 1_000_000, processes=Processes(rank, COUNT))
+    env = SignallingEnv(16)
+    trainer = make_trainer(
+        env,
+        Path(folder),
+        1_000_000,
+        ppo=replace(HYPERPARAMETERS, micro_batch_size=micro_batch_size),
+        processes=Processes(rank, COUNT),
+    )
     result = trainer.train()
-    Path(folder, f"{rank}.txt").write_text(f"{result} {trainer.learner.num_timesteps}")
+    Path(folder, f"{rank}.txt").write_text(f"{result} {env.count} {trainer.learner.num_timesteps}")
     dist.destroy_process_group()
 
 
-def test_a_signal_to_any_process_interrupts_all(tmp_path: Path) -> None:
-    spawn(train_until_a_signal, args=(str(tmp_path),), nprocs=COUNT)
+@pytest.mark.parametrize(
+    ("micro_batch_size", "steps"), [pytest.param(None, 24, id="after-the-rollout"), pytest.param(8, 21, id="at-once")]
+)
+def test_a_signal_to_any_process_interrupts_all(micro_batch_size: int | None, steps: int, tmp_path: Path) -> None:
+    """Where passes are long enough to be cut, processes ask each other at every step, of eight in a rollout."""
+    spawn(train_until_a_signal, args=(str(tmp_path), micro_batch_size), nprocs=COUNT)
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(COUNT))
     assert first == second
-    assert first.startswith(f"{signal.SIGTERM} ")
+    assert first.startswith(f"{signal.SIGTERM} {steps} ")
     assert not (tmp_path / "model_final.zip").exists()
-    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == int(first.split()[1])
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == int(first.split()[2])
 
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}

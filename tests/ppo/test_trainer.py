@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,6 +78,24 @@ def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_pat
     again = make_trainer(TrackingEnv(16), tmp_path, 100_000)
     assert not again.learner.restore(model)
     assert again.learner.num_timesteps == model.num_timesteps
+
+
+def test_a_signal_while_a_rollout_is_valued_leaves_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 100_000)
+    learner = trainer.learner
+    step, steps = learner.policy.critic_step, []
+
+    def critic_step(*arguments: Any) -> Any:  # noqa: ANN401
+        if learner.num_timesteps:
+            steps.append(None)
+            if len(steps) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments)
+
+    monkeypatch.setattr(learner.policy, "critic_step", critic_step)
+    assert trainer.train() == signal.SIGINT
+    assert len(steps) == 3
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 8 * 16
 
 
 def test_the_best_model_by_evaluation_is_kept(tmp_path: Path) -> None:
