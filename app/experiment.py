@@ -41,8 +41,9 @@ class Experiment:
 
     exp_name: Annotated[str, tyro.conf.arg(aliases=["-e"])] = "biped-walking-sb3-recurrentppo"
     """Name of the run and of its folder in the log folder."""
-    num_envs: Annotated[int, tyro.conf.arg(aliases=["-B"]), Range(1, 10_000_000)] = 1024
-    """Robots simulated in parallel, over all processes."""
+    num_envs: Annotated[int | Literal["auto"], tyro.conf.arg(aliases=["-B"]), Range(1, 10_000_000)] = 1024
+    """Robots simulated in parallel, over all processes; auto is 256 on a CPU, and up to 4096 for each GPU, as its
+    memory allows."""
     total_timesteps: Annotated[int, STEPS] = 200_000_000
     """Control steps to train for, over all robots."""
     load_model: Path | None = None
@@ -101,6 +102,12 @@ class Experiment:
         if self.wandb and not (0 < len(self.wandb_project) <= 128 and set(self.wandb_project).isdisjoint("/\\#?%:")):
             problem = f"must have 1 to 128 letters and none of / \\ # ? % :, not {self.wandb_project!r}"
             raise ConfigurationError(type(self), "wandb_project", problem)
+
+    @property
+    def robots(self) -> int:
+        """`num_envs`, once it is a number."""
+        assert self.num_envs != "auto"
+        return self.num_envs
 
     @property
     def eval_simulators(self) -> tuple[EngineName, ...]:

@@ -1,5 +1,7 @@
 """How many processes train together, and how they share robots, GPUs and cores."""
 
+import dataclasses
+import math
 import os
 import sys
 
@@ -8,10 +10,22 @@ import torch
 from app.build import Engine
 from app.command_line import about
 from app.experiment import Experiment
+from biped.robots.robot import Robot
+from biped.task.observations import observation_fields
 from ppo import processes
+from ppo.memory import bytes_per_environment
 from ppo.processes import Processes
 from ppo.runtime import resolve_device
 from ppo.value_ranges import ConfigurationError
+
+ROBOTS_ON_A_CPU = 256
+"""More of them make a step hardly cheaper there."""
+MOST_ROBOTS_ON_A_GPU = 4096
+"""With more, a budget of control steps is spent in too few updates."""
+GENESIS_BYTES_PER_ROBOT = 75_000
+"""That Genesis allocates for the biped, counted on a CPU."""
+CUDA_BYTES = 1_500_000_000
+"""That CUDA, cuDNN and the kernels of Genesis take whatever the number of robots: a guess."""
 
 
 def choose_device(experiment: Experiment, engine: Engine) -> torch.device:
@@ -61,18 +75,37 @@ def check_gpus(experiment: Experiment, device: torch.device, count: int, starter
         )
 
 
+def resolve_robots(experiment: Experiment, robot: Robot, device: torch.device, count: int) -> Experiment:
+    """The experiment with a number of robots, also where it leaves that to the memory of a GPU."""
+    if experiment.num_envs != "auto":
+        return experiment
+    robots = ROBOTS_ON_A_CPU
+    if device.type == "cuda":
+        size = sum(field.width for field in observation_fields(robot, experiment.env.observations)), robot.num_joints
+        each = bytes_per_environment(experiment.policy, experiment.ppo, *size) + GENESIS_BYTES_PER_ROBOT
+        free, _ = torch.cuda.mem_get_info(device)
+        robots = count * robots_that_fit(free, each)
+    return dataclasses.replace(experiment, num_envs=robots)
+
+
+def robots_that_fit(free_bytes: int, bytes_per_robot: int) -> int:
+    """The largest power of two, up to `MOST_ROBOTS_ON_A_GPU`, that leaves a fifth of the memory free."""
+    fitting = max(1.0, 0.8 * (free_bytes - CUDA_BYTES) / bytes_per_robot)
+    return min(MOST_ROBOTS_ON_A_GPU, 1 << int(math.log2(fitting)))
+
+
 def check_division(experiment: Experiment, count: int) -> None:
     """Check that the robots can be shared by the processes and cut into minibatches.
 
     Raises:
         ValueError: they cannot.
     """
-    if experiment.num_envs % count:
+    if experiment.robots % count:
         raise ValueError(
-            f"--num-envs {experiment.num_envs} cannot be shared by {count} processes; use a multiple of {count}"
+            f"--num-envs {experiment.robots} cannot be shared by {count} processes; use a multiple of {count}"
         )
     try:
-        experiment.ppo.minibatch_envs(experiment.num_envs // count)
+        experiment.ppo.minibatch_envs(experiment.robots // count)
     except ConfigurationError as error:
         raise ConfigurationError(error.owner, error.field, f"{error.problem}, or another --num-envs") from None
 

@@ -19,7 +19,7 @@ from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
 from app.load import check_fits
-from app.process_group import check_division, choose_device, join_processes, resolve_processes
+from app.process_group import check_division, choose_device, join_processes, resolve_processes, resolve_robots
 from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
 from app.train_flags import read_command_line
 from biped.env import BipedEnv
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         with about(f"--precision {experiment.precision}"):
             precision = Precision.resolve(experiment.precision, device)
         count = resolve_processes(experiment, device)
+        experiment = resolve_robots(experiment, parts.robot, device, count)
         check_division(experiment, count)
         check_robot(experiment.env, parts.robot)
         if critic_only_columns(observation_fields(parts.robot, experiment.env.observations)):
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
                 raise
             console.close()
             fail(
-                f"{device.type} has too little memory for {experiment.num_envs:,} robots with this network; set "
+                f"{device.type} has too little memory for {experiment.robots:,} robots with this network; set "
                 "--ppo.micro-batch-size to a few thousand samples, or lower --num-envs, --ppo.n-steps or "
                 "--policy.lstm-hidden-size"
             )
@@ -242,7 +243,7 @@ def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
             processes.wait()
         simulator = parts.simulator(
             experiment.simulator,
-            experiment.num_envs // processes.count,
+            experiment.robots // processes.count,
             experiment.simulation,
             processes.device,
             verbose=experiment.verbose,

@@ -52,7 +52,7 @@ class Worker:
         self.process: BaseProcess = context.Process(target=serve, args=(other, job), daemon=True)
         self.process.start()
         other.close()
-        self.steps = job.iterations * job.experiment.ppo.n_steps * job.experiment.num_envs
+        self.steps = job.iterations * job.experiment.ppo.n_steps * job.experiment.robots
         self.peak: dict[str, int | None] = {}
         self.others: dict[str, list[float]] = {}
         self.build_seconds: float = self._receive()["build seconds"]

@@ -241,7 +241,7 @@ def serve(connection: Connection, job: Job) -> None:
         Precision.resolve(job.precision.name, job.device)
         begin = time.perf_counter()
         wanted = job.experiment
-        simulator = Parts().simulator(wanted.simulator, wanted.num_envs, wanted.simulation, job.device)
+        simulator = Parts().simulator(wanted.simulator, wanted.robots, wanted.simulation, job.device)
         env = RecordingEnv(simulator, wanted.env, seed=1)
         with tempfile.TemporaryDirectory() as folder:
             training = TRAININGS[job.contender](env, job, Path(folder))

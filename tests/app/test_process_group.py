@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from app.build import ENGINES
-from app.process_group import choose_device, resolve_processes
-from configs.presets import SMOKE
+from app.process_group import choose_device, resolve_processes, resolve_robots, robots_that_fit
+from biped.robots.library import BIPED
+from configs.presets import DEFAULT, GPU, SMOKE
 
 CUDA = torch.device("cuda", 0)
 TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
@@ -61,3 +62,26 @@ def test_an_engine_of_the_cpu_asks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -
 def test_a_cpu_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert resolve_processes(replace(SMOKE, device="cpu", processes=3), torch.device("cpu")) == 3
+
+
+@pytest.mark.parametrize(
+    ("free", "each", "robots"),
+    [
+        (24e9, 1e6, 4096),
+        # 0.8 x 2.5 GB over 1 MB are 2000.
+        (4e9, 1e6, 1024),
+        (1e9, 1e6, 1),
+    ],
+)
+def test_a_gpu_takes_as_many_robots_as_fit(free: float, each: float, robots: int) -> None:
+    assert robots_that_fit(int(free), int(each)) == robots
+
+
+def test_the_number_of_robots_may_be_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, left_open = replace(DEFAULT, num_envs=48), replace(DEFAULT, num_envs="auto")
+    assert resolve_robots(given, BIPED, CUDA, 2) is given
+    assert resolve_robots(left_open, BIPED, torch.device("cpu"), 2).num_envs == 256
+    # 2 GB apart from what CUDA takes itself are 1.7 MB for each of 1200 robots with the network of the preset.
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_500_000_000, 8_000_000_000))
+    assert resolve_robots(left_open, BIPED, CUDA, 2).num_envs == 2 * 1024
+    assert resolve_robots(replace(GPU, num_envs="auto"), BIPED, CUDA, 1).num_envs == 4096

@@ -1,6 +1,7 @@
 """The whole loop on small environments: it learns, saves, judges and logs."""
 
 import io
+import itertools
 import os
 import signal
 import time
@@ -83,18 +84,16 @@ def test_a_signal_ends_the_run_with_a_checkpoint(number: signal.Signals, tmp_pat
 def test_a_signal_while_a_rollout_is_valued_leaves_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(TrackingEnv(16), tmp_path, 100_000)
     learner = trainer.learner
-    step, steps = learner.policy.critic_step, []
+    step, calls = learner.policy.critic_step, itertools.count(1)
 
     def critic_step(*arguments: Any) -> Any:  # noqa: ANN401
-        if learner.num_timesteps:
-            steps.append(None)
-            if len(steps) == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+        if learner.num_timesteps and next(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
         return step(*arguments)
 
     monkeypatch.setattr(learner.policy, "critic_step", critic_step)
     assert trainer.train() == signal.SIGINT
-    assert len(steps) == 3
+    assert next(calls) == 4
     assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 8 * 16
 
 
