@@ -126,8 +126,8 @@ def replay(simulator: Simulator, calls: Calls, device: torch.device) -> dict[str
 
 
 def difference(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> float:
-    """Largest difference between the tensors of two states."""
-    return max(float((left[name] - right[name]).abs().max()) for name in left)
+    """Largest difference between the tensors of two states, of numbers or flags."""
+    return max(float((left[name].double() - right[name].double()).abs().max()) for name in left)
 
 
 class OurTraining:
