@@ -1,0 +1,123 @@
+"""What a GPU makes of the presets for one: `python -m benchmarks.gpu`. Minutes, most of them compiling.
+
+Trains `default` and `gpu` with 4096 and 16 384 robots for a few iterations each, one after the other in processes of
+their own, and lists where the host waits for the device. A table is printed, and every number goes to a file.
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.build import Parts
+from app.experiment import EngineName
+from benchmarks.adapters import MODULES, OURS, RSL
+from benchmarks.end_to_end import SUMMARY, measure_count, summary_rows, table_rows
+from benchmarks.measurement import (
+    machine,
+    make_console,
+    make_parser,
+    make_table,
+    parse,
+    print_facts,
+    write_json,
+)
+from benchmarks.training_stages import Job, OurTraining, RecordingEnv
+from configs.presets import PRESETS
+from ppo.runtime import Precision
+
+CASES = (("default", 4096), ("default", 16_384), ("gpu", 4096), ("gpu", 16_384))
+"""Presets and numbers of robots."""
+QUICK_CASES = (("smoke", 16),)
+QUICK = {"repeats": 1}
+ROOT = Path(__file__).parents[1]
+
+
+def find_waits(job: Job) -> dict[str, int]:
+    """How often the host waits for the device in an iteration, by file and line; the first iteration is left out."""
+    torch.set_num_threads(job.threads)
+    Precision.resolve(job.precision.name, job.device)
+    wanted = job.experiment
+    simulator = Parts().simulator(wanted.simulator, wanted.robots, wanted.simulation, job.device)
+    with tempfile.TemporaryDirectory() as folder:
+        training = OurTraining(RecordingEnv(simulator, wanted.env, seed=1), job, Path(folder))
+        learner = training.trainer.learner
+        for _ in range(2):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                if job.device.type == "cuda":
+                    torch.cuda.set_sync_debug_mode("warn")
+                learner.collector.collect(lambda: False)
+                learner.read_metrics(learner.improve())
+                if job.device.type == "cuda":
+                    torch.cuda.set_sync_debug_mode("default")
+    lines = (f"{os.path.relpath(one.filename, ROOT)}:{one.lineno}" for one in caught if "synchron" in str(one.message))
+    return dict(Counter(lines))
+
+
+def measure_case(job: Job, contenders: Sequence[str], repeats: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """`measure_count` of one case, or the reason why there are no numbers, such as too little memory."""
+    try:
+        jobs = {name: dataclasses.replace(job, contender=name) for name in contenders}
+        return measure_count(jobs, repeats, tell)
+    except RuntimeError as error:
+        tell(f"failed: {error}")
+        return {"failed": str(error)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure all cases, and print what is to be sent to the project."""
+    parser = make_parser("benchmarks.gpu", __doc__, repeats=2)
+    parser.set_defaults(device="cuda", json=Path("gpu.json"))
+    options = parse(parser, arguments, QUICK)
+    console, facts = make_console(), machine(options.device)
+    precision = Precision.resolve("auto", options.device)
+    contenders = [OURS, *([RSL] if find_spec(MODULES[RSL]) is not None else [])]
+    print_facts(console, "Machine", facts)
+    # Where there is no GPU, the benchmark only shows that it works.
+    engine: EngineName = "genesis" if options.device.type == "cuda" else "mujoco"
+    tell = partial(console.print, style="dim", highlight=False, markup=False)
+    results: dict[str, dict[str, Any]] = {}
+    waits: Mapping[str, int] = {}
+    for preset, robots in QUICK_CASES if options.quick else CASES:
+        tell(f"{preset}, {robots} robots")
+        job = Job(
+            contender=OURS,
+            experiment=dataclasses.replace(PRESETS[preset], num_envs=robots, processes=1, simulator=engine),
+            device=options.device,
+            precision=precision,
+            threads=options.threads,
+            iterations=1,
+            model=None,
+        )
+        if not results:
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                waits = pool.submit(find_waits, job).result()
+        case = measure_case(job, contenders, options.repeats, tell)
+        results.setdefault(preset, {})[str(robots)] = case
+    columns = ("", "control steps/s: median (range)", "us per step and robot", "build s", "peak MiB")
+    for preset, counts in results.items():
+        measured = {int(robots): case for robots, case in counts.items() if "failed" not in case}
+        if not measured:
+            continue
+        console.print(make_table(f"Preset {preset}", columns, table_rows(measured)))
+        console.print(make_table("Ours", ("", *SUMMARY.values(), "training over theirs"), summary_rows(measured)))
+    print_facts(console, "Waits of the host for the device in an iteration", waits or {"": "none"})
+    document = {"command": options.command, "machine": facts, "presets": results, "waits": dict(waits)}
+    write_json(options.json, document)
+    print(f"every number is in {options.json}; please send it to us, in an issue of the project")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
