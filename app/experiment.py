@@ -25,7 +25,7 @@ LONGEST_NAME = 250
 STEPS = Range(1, 10**15)
 """Of control steps."""
 EngineName = Literal["genesis", "mujoco"]
-PresetName = Literal["default", "cpu", "quick", "turn", "gpu", "robust", "hardware", "smoke"]
+PresetName = Literal["default", "reference", "cpu", "quick", "turn", "gpu", "robust", "hardware", "smoke"]
 SEEDS = Range(0, 2**63 - 1)
 """What random number generators and checkpoints take."""
 OLD_NAMES: Mapping[str, str] = {

@@ -74,6 +74,9 @@ def explain_shipped_policy(log_dir: Path) -> str:
 def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Experiment:
     """The experiment whose task is played: that of the preset asked for, else of the checkpoint, else the default.
 
+    A checkpoint that tells no task was not written by this trainer: it is played in that of the trainer that this one
+    replaces.
+
     Raises:
         ValueError: the checkpoint's configuration cannot be read.
     """
@@ -82,7 +85,7 @@ def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Expe
     if options.preset is None and checkpoint is not None and not other_robot:
         own_facts = checkpoint.model.own_facts or {}
         try:
-            return from_plain(own_facts["config"]) if "config" in own_facts else PRESETS["default"]
+            return from_plain(own_facts["config"]) if "config" in own_facts else PRESETS["reference"]
         except ValueError as error:
             raise ValueError(f"{checkpoint.path}: {error}; choose a task with --preset") from None
     return PRESETS[options.preset or "default"]

@@ -48,9 +48,9 @@ class PlayOptions:
     """trained: the checkpoint's policy. zero: hold the default pose. random: standard normal actions, as before any
     training. The last two need no checkpoint."""
     preset: Annotated[PresetName | None, tyro.conf.arg(metavar="NAME")] = None
-    """Play in the task of this preset of train.py (default, cpu, quick, turn, gpu, robust, hardware, smoke) instead of
-    the task that the checkpoint was trained in. A checkpoint that does not tell its task is played in that of the
-    default preset."""
+    """Play in the task of this preset of train.py (default, reference, cpu, quick, turn, gpu, robust, hardware,
+    smoke) instead of the task that the checkpoint was trained in. A checkpoint that does not tell its task is played in
+    that of the preset reference."""
     robot: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Robot to play: a name or the path of a .yaml file; that of the task if not given."""
     simulator: Annotated[EngineName | Literal["both"] | None, tyro.conf.arg(metavar="{genesis,mujoco,both}")] = None

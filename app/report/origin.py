@@ -99,7 +99,8 @@ def task_words(session: Session) -> str:
         return f"of the preset {session.options.preset}, as the command line says{disturbed}"
     if session.checkpoint is not None and "config" in (session.checkpoint.model.own_facts or {}):
         return f"of the checkpoint, trained with the preset {session.experiment.preset}{disturbed}"
-    return f"of the preset default, as no checkpoint tells another{disturbed}"
+    preset = session.experiment.preset
+    return f"of the preset {preset}, as no checkpoint tells another{disturbed}"
 
 
 def flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:

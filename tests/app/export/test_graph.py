@@ -14,7 +14,7 @@ from app.export.observation import clock_column
 from app.load import Checkpoint
 from biped.robots.library import BIPED
 from biped.task.observations import observation_fields
-from configs.presets import CPU, DEFAULT
+from configs.presets import CPU, REFERENCE
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.layers import PYTORCH
 from ppo.policy import PolicyConfig, RecurrentActorCritic
@@ -45,7 +45,7 @@ def model_of(network: PolicyConfig, observation_dim: int, *, clocked: bool) -> S
         hyperparameters={},
         num_timesteps=1,
         n_updates=1,
-        own_facts={"config": to_plain(CPU if clocked else DEFAULT)},
+        own_facts={"config": to_plain(CPU if clocked else REFERENCE)},
     )
 
 
@@ -54,7 +54,7 @@ def model_of(network: PolicyConfig, observation_dim: int, *, clocked: bool) -> S
 def test_it_computes_what_the_policy_does(network: PolicyConfig, clocked: bool, tmp_path: Path) -> None:
     model = model_of(network, CLOCKED if clocked else PLAIN, clocked=clocked)
     graph = (export_of(model, tmp_path) / "policy.onnx").read_bytes()
-    config = (CPU if clocked else DEFAULT).env
+    config = (CPU if clocked else REFERENCE).env
     policy = bounded_policy(Checkpoint(tmp_path / "model.zip", model), config)
     mirror = find_mirror(config, BIPED)
     assert (mirror is not None) == clocked
@@ -106,7 +106,7 @@ def test_the_clock_in_the_observation_tells_when_to_mirror() -> None:
 
     fields = observation_fields(BIPED, CPU.env.observations)
     assert clock_column(fields) == 38
-    assert clock_column(observation_fields(BIPED, DEFAULT.env.observations)) is None
+    assert clock_column(observation_fields(BIPED, REFERENCE.env.observations)) is None
     # With the rounding that the environment has.
     gait = Gait(CPU.env.gait, 2, 0.02, torch.Generator())
     standing = torch.tensor([False, True])
