@@ -118,3 +118,25 @@ def make_ppo(
         Precision("fp32", "cpu"),
         Processes(),
     )
+
+
+def run_update(
+    policy: RecurrentActorCritic,
+    experience: Experience,
+    config: PPOConfig,
+    optimizer: FlatAdam | None = None,
+    interruptions: list[bool] | None = None,
+) -> dict[str, Tensor]:
+    """The scalars of an update by `PPO`; `interruptions` are what it hears when it asks."""
+    interrupted = (lambda: False) if interruptions is None else lambda: interruptions.pop(0)
+    return make_ppo(PPO, policy, config, optimizer).update(experience, interrupted)
+
+
+def weights(policy: RecurrentActorCritic) -> list[Tensor]:
+    """Copies of all parameters."""
+    return [parameter.detach().clone() for parameter in policy.parameters()]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    """Whether two lists of tensors are equal, bit for bit."""
+    return all(torch.equal(x, y) for x, y in zip(first, second, strict=True))

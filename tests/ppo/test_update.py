@@ -6,40 +6,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
 from ppo.hyperparameters import PPOConfig
 from ppo.optimizer import FlatAdam
-from ppo.policy import EvaluatedActions, RecurrentActorCritic
+from ppo.policy import EvaluatedActions
 from ppo.processes import Processes
-from ppo.rollout import Experience
 from ppo.runtime import Precision, cpu_has_bf16
 from ppo.update import PPO, apply_gradients, explained_variance, normalize, ppo_loss
-from tests.ppo.rollouts import make_minibatch, make_ppo, random_experience, small_policy
+from tests.ppo.rollouts import make_minibatch, make_ppo, random_experience, run_update, same, small_policy, weights
 from tests.ppo.spies import RecordingPPO
 
 ALONE = Processes()
 T, N = 5, 8
 CONFIG = PPOConfig(n_steps=T, n_minibatches=4, n_epochs=3, learning_rate=1e-2)
-
-
-def run_update(
-    policy: RecurrentActorCritic,
-    experience: Experience,
-    config: PPOConfig = CONFIG,
-    optimizer: FlatAdam | None = None,
-    interruptions: list[bool] | None = None,
-) -> dict[str, Tensor]:
-    interrupted = (lambda: False) if interruptions is None else lambda: interruptions.pop(0)
-    return make_ppo(PPO, policy, config, optimizer).update(experience, interrupted)
-
-
-def weights(policy: RecurrentActorCritic) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in policy.parameters()]
-
-
-def same(first: list[Tensor], second: list[Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
 def test_loss_of_four_samples_by_hand() -> None:
@@ -180,7 +159,7 @@ def test_gradient_that_is_not_finite_leaves_weights_and_adam_untouched(bad: floa
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), 1e-2)
     if warm:
-        run_update(policy, random_experience(policy, T, N), optimizer=optimizer)
+        run_update(policy, random_experience(policy, T, N), CONFIG, optimizer)
     before, adam = weights(policy), copy.deepcopy(optimizer.state_dict()["state"])
     for parameter in policy.parameters():
         assert parameter.grad is not None
@@ -211,7 +190,7 @@ def test_bad_sample_skips_its_minibatches_only_and_is_counted() -> None:
     experience.rollout.returns[2, 3] = math.nan
     optimizer = FlatAdam(policy.parameters(), 1e-2)
     before = weights(policy)
-    scalars = run_update(policy, experience, optimizer=optimizer)
+    scalars = run_update(policy, experience, CONFIG, optimizer)
     assert scalars["skipped_updates"].item() == 3.0
     assert all(bool(weight.isfinite().all()) for weight in weights(policy))
     assert not same(weights(policy), before)
@@ -284,9 +263,7 @@ def test_epochs_are_counted_that_were_begun() -> None:
 def test_interruption_ends_the_update_between_minibatches() -> None:
     policy = small_policy()
     optimizer = FlatAdam(policy.parameters(), 1e-2)
-    scalars = run_update(
-        policy, random_experience(policy, T, N), optimizer=optimizer, interruptions=[False] * 6 + [True]
-    )
+    scalars = run_update(policy, random_experience(policy, T, N), CONFIG, optimizer, [False] * 6 + [True])
     assert all(float(state["step"]) == 6.0 for state in optimizer.state_dict()["state"].values())
     assert scalars["loss"].isfinite()
     assert scalars["approx_kl"].isfinite()
@@ -295,46 +272,8 @@ def test_interruption_ends_the_update_between_minibatches() -> None:
 def test_interruption_before_the_first_minibatch_reports_nothing() -> None:
     policy = small_policy()
     before = weights(policy)
-    assert run_update(policy, random_experience(policy, T, N), interruptions=[True]) == {}
+    assert run_update(policy, random_experience(policy, T, N), CONFIG, interruptions=[True]) == {}
     assert same(weights(policy), before)
-
-
-def test_passes_add_up_to_their_minibatch() -> None:
-    experience = random_experience(small_policy(), T, N)
-    one_batch = replace(CONFIG, n_minibatches=1, n_epochs=1)
-    results = []
-    # Three, three and two environments, which count by their number.
-    for config in (one_batch, replace(one_batch, micro_batch_size=3 * T)):
-        policy = small_policy()
-        optimizer = FlatAdam(policy.parameters(), 1e-2)
-        scalars = run_update(policy, experience, config, optimizer)
-        results.append({"gradient": optimizer.gradient.clone(), **scalars})
-    torch.testing.assert_close(*results)
-
-
-def test_interruption_between_passes_leaves_the_minibatch_out() -> None:
-    policy = small_policy()
-    optimizer = FlatAdam(policy.parameters(), 1e-2)
-    experience = random_experience(policy, T, N)
-    # Two environments in a minibatch and one in a pass: the third minibatch is not complete.
-    config = replace(CONFIG, micro_batch_size=T)
-    run_update(policy, experience, config, optimizer, [False] * 5 + [True])
-    assert all(float(state["step"]) == 2.0 for state in optimizer.state_dict()["state"].values())
-    before = weights(policy)
-    assert run_update(policy, experience, config, optimizer, [False, True]) == {}
-    assert same(weights(policy), before)
-
-
-def test_size_of_passes() -> None:
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    config = PPOConfig(n_steps=32)
-    # 1e11 operations, six for each parameter and sample.
-    assert config.envs_per_pass(1_000_000, cpu) == 16_666 // 32
-    assert config.envs_per_pass(10**12, cpu) == 1
-    assert config.envs_per_pass(10**12, cuda) > 10**9
-    for device in (cpu, cuda):
-        assert replace(config, micro_batch_size=100).envs_per_pass(1_000_000, device) == 3
-        assert replace(config, micro_batch_size=10).envs_per_pass(1_000_000, device) == 1
 
 
 def test_learning_lowers_the_loss_it_is_given() -> None:
