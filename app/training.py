@@ -35,7 +35,7 @@ from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.expectation import is_long
 from ppo.learner import TrainingFailedError
 from ppo.policy import check_privileged
-from ppo.processes import Processes
+from ppo.processes import ProcessEndedError, Processes
 from ppo.program.interruption import requested
 from ppo.program.launch import load_kernels
 from ppo.report.console import Console
@@ -106,6 +106,10 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         stack.callback(processes.close)
         try:
             return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
+        except ProcessEndedError as error:
+            console.close()
+            print(f"error: {error}; look for what it said, then start all of them again", file=sys.stderr)
+            return 1
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

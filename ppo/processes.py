@@ -1,10 +1,11 @@
 """Several processes that train one policy: each has its own environments, gradients and statistics are averaged."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,25 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=60)
 """How long to wait for the other processes of a training to start."""
+
+
+class ProcessEndedError(RuntimeError):
+    """Another process has ended, left or cannot be reached, so that nothing can be exchanged any more."""
+
+
+@contextlib.contextmanager
+def exchange() -> Iterator[None]:
+    """Tell what goes wrong within by one name; the libraries have many.
+
+    Raises:
+        ProcessEndedError: another process is gone.
+    """
+    try:
+        yield
+    except ConnectionError as error:
+        raise ProcessEndedError(str(error)) from None
+    except RuntimeError as error:
+        raise ProcessEndedError("another training process has ended or cannot be reached") from error
 
 
 class Processes:
@@ -68,14 +88,15 @@ class Processes:
 
     def _add_up(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum; what processes of one machine can add up in shared memory they do."""
-        if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
-            if tensor.numel() > self._shared_floats:
-                self._shared_floats = tensor.numel()
-                self._shared = self._open_shared_sum()
-            if self._shared is not None:
-                self._shared.sum_(tensor)
-                return
-        dist.all_reduce(tensor)
+        with exchange():
+            if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
+                if tensor.numel() > self._shared_floats:
+                    self._shared_floats = tensor.numel()
+                    self._shared = self._open_shared_sum()
+                if self._shared is not None:
+                    self._shared.sum_(tensor)
+                    return
+            dist.all_reduce(tensor)
 
     def _open_shared_sum(self) -> "SharedSum | None":
         try:
@@ -90,7 +111,8 @@ class Processes:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        dist.gather_object(on_host(value), values if self.rank == 0 else None)
+        with exchange():
+            dist.gather_object(on_host(value), values if self.rank == 0 else None)
         return values if self.rank == 0 else []
 
     def any(self, flag: bool) -> bool:
@@ -102,7 +124,8 @@ class Processes:
         if self.count == 1:
             return number
         largest = torch.tensor(number, device=self.device)
-        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        with exchange():
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
     def share(self, value: T) -> list[T]:
@@ -110,7 +133,8 @@ class Processes:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        dist.all_gather_object(values, value)
+        with exchange():
+            dist.all_gather_object(values, value)
         return values
 
     def wait(self) -> None:

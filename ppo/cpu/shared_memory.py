@@ -25,10 +25,6 @@ LINE = 8
 """int64 in a cache line: what one process writes while others read has a line of its own."""
 
 
-class ProcessEndedError(RuntimeError):
-    """Another process has ended or left, so that the sum will never be complete."""
-
-
 class SharedSum:
     """Memory in which `count` processes add up float32 tensors; all take part in every sum, in the same order.
 
@@ -63,7 +59,7 @@ class SharedSum:
         """Replace a contiguous tensor of up to `capacity` floats by its sum over all processes, equal in all of them.
 
         Raises:
-            ProcessEndedError: another process is gone.
+            ConnectionError: another process is gone.
         """
         kernels = library()
         assert kernels is not None
@@ -79,7 +75,7 @@ class SharedSum:
             if result > 0:
                 return
             if result < 0:
-                raise ProcessEndedError("another training process has left")
+                raise ConnectionError("another training process has left")
             self._check_others()
 
     def leave(self) -> None:
@@ -92,7 +88,7 @@ class SharedSum:
             helper.poll()
         for rank, pid in enumerate(self._pids.tolist()):
             if not is_running(pid):
-                raise ProcessEndedError(f"training process {rank} has ended")
+                raise ConnectionError(f"training process {rank} has ended")
 
 
 def is_running(pid: int) -> bool:
