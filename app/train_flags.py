@@ -52,11 +52,6 @@ def read_command_line(arguments: Sequence[str]) -> tuple[Experiment, Path | None
             fail(f"--processes {given['processes']}: torchrun has started {count}; leave the flag out")
     if model is not None:
         check_network(experiment, model)
-        if model.num_timesteps >= experiment.total_timesteps:
-            fail(
-                f"the model has already been trained for {model.num_timesteps} steps; "
-                f"give a larger --total-timesteps than {experiment.total_timesteps}"
-            )
     if folder is not None:
         # The folder may be called otherwise, by a number or by hand, and the run keeps its name.
         experiment = dataclasses.replace(experiment, exp_name=default.exp_name)

@@ -1,7 +1,6 @@
 """One training run, from its command line to the line that says where the result is."""
 
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
@@ -14,19 +13,14 @@ from pathlib import Path
 import torch
 
 from app.build import COMPILING, Parts, build_trainer
-from app.command_line import about, explain, fail
+from app.command_line import fail
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.going_on import check_agreement, go_on
-from app.load import check_fits
-from app.process_group import check_division, choose_device, join_processes, resolve_processes, resolve_robots
+from app.preparation import prepare
+from app.process_group import join_processes
 from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
-from app.train_flags import read_command_line
 from biped.env import BipedEnv
-from biped.env_config import check_robot
-from biped.robots.robot import Robot
-from biped.robots.robot_file import load_robot
-from biped.task.observations import critic_only_columns, observation_fields
 from ppo import processes as process_group
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.run_folder import discard_run_folder, make_run_folder
@@ -34,12 +28,11 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.vec_normalize import warn_of_normalization
 from ppo.expectation import is_long
 from ppo.learner import TrainingFailedError
-from ppo.policy import check_privileged
 from ppo.processes import ProcessEndedError, Processes
 from ppo.program.interruption import requested
 from ppo.program.launch import load_kernels
 from ppo.report.console import Console
-from ppo.report.logging import MetricsLogger, next_run_folder, require_wandb
+from ppo.report.logging import MetricsLogger, next_run_folder
 from ppo.runtime import Precision, derive_seed
 
 
@@ -62,29 +55,16 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         rank = process_group.check_environment(os.environ)
     except ValueError as error:
         fail(str(error))
-    experiment, folder, model = read_command_line(arguments)
+    training = prepare(arguments, parts or Parts())
+    experiment, folder, model = training.experiment, training.folder, training.model
+    if model is not None and training.is_complete:
+        fail(
+            f"the model has already been trained for {model.num_timesteps} steps; "
+            f"give a larger --total-timesteps than {experiment.total_timesteps}"
+        )
     # Only the first process talks; the others' stream to nowhere stays open as long as they run.
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
     console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
-    try:
-        with about("--robot"):
-            parts = dataclasses.replace(parts or Parts(), robot=load_robot(experiment.robot))
-        device = choose_device(experiment, parts.engines[experiment.simulator])
-        with about(f"--precision {experiment.precision}"):
-            precision = Precision.resolve(experiment.precision, device)
-        count = resolve_processes(experiment, device)
-        experiment = resolve_robots(experiment, parts.robot, device, count)
-        check_division(experiment, count)
-        check_robot(experiment.env, parts.robot)
-        if critic_only_columns(observation_fields(parts.robot, experiment.env.observations)):
-            check_privileged(experiment.policy)
-        if model is not None:
-            check_model(experiment, model, parts.robot)
-        if experiment.wandb:
-            with about("--wandb"):
-                require_wandb()
-    except ValueError as error:
-        fail(explain(Experiment, error))
     with contextlib.ExitStack() as stack:
         logger = None
         if rank == 0:
@@ -100,12 +80,13 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             refuges=(Path(tempfile.gettempdir()), Path.home(), Path.cwd()),
         )
         try:
-            processes = join_processes(count, device)
+            processes = join_processes(training.process_count, training.device)
         except ValueError as error:
             fail(str(error))
         stack.callback(processes.close)
         try:
-            return train(experiment, model, Run(precision, processes, checkpoints, console, logger, parts))
+            run = Run(training.precision, processes, checkpoints, console, logger, training.parts)
+            return train(experiment, model, run)
         except ProcessEndedError as error:
             console.close()
             print(f"error: {error}; look for what it said, then start all of them again", file=sys.stderr)
@@ -115,8 +96,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
                 raise
             console.close()
             fail(
-                f"{device.type} has too little memory for {experiment.robots:,} robots with this network; set "
-                "--ppo.micro-batch-size to a few thousand samples, or lower --num-envs, --ppo.n-steps or "
+                f"{training.device.type} has too little memory for {experiment.robots:,} robots with this network; "
+                "set --ppo.micro-batch-size to a few thousand samples, or lower --num-envs, --ppo.n-steps or "
                 "--policy.lstm-hidden-size"
             )
 
@@ -126,20 +107,6 @@ def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return any(words in str(error).lower() for words in ("out of memory", "out_of_memory", "can't allocate memory"))
-
-
-def check_model(experiment: Experiment, model: Sb3Model, robot: Robot) -> None:
-    """Check that a model can go on in an experiment.
-
-    Raises:
-        ValueError: it is of another robot or task, or has learned from other observations.
-    """
-    check_fits(model, experiment.env, robot)
-    if experiment.ppo.normalize_observation and "normalizer" not in (model.own_state or {}):
-        raise ValueError(
-            "--ppo.normalize-observation: the model has learned from observations as they are; leave it out, or begin "
-            "a new training"
-        )
 
 
 def open_run(
