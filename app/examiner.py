@@ -19,6 +19,7 @@ from biped.examination.examination import (
 )
 from biped.examination.gait_meter import GaitSummary
 from biped.examination.trials import Trial, trials_of
+from biped.robots.robot import Robot
 from ppo.agent import TrainedAgent
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
@@ -116,6 +117,12 @@ def share(trials: tuple[Trial, ...], processes: Processes) -> tuple[Trial, ...]:
     return trials[processes.rank :: processes.count]
 
 
+def examined_trials(robot: Robot) -> tuple[Trial, ...]:
+    """The trials that a policy goes through while it trains."""
+    # All of equal duration, so that what lasts longer only is nothing new.
+    return tuple(dict.fromkeys(replace(trial, seconds=None) for trial in trials_of(robot)))
+
+
 def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -> Evaluator | None:
     """What judges the policy while it trains; None without examinations.
 
@@ -124,8 +131,7 @@ def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -
     """
     if experiment.eval_freq is None:
         return None
-    # All of equal duration, so that what lasts longer only is nothing new.
-    trials = tuple(dict.fromkeys(replace(trial, seconds=None) for trial in trials_of(parts.robot)))
+    trials = examined_trials(parts.robot)
     own = share(trials, processes)
     seed = derive_seed(experiment.seed, "examination", processes.rank)
     envs: dict[str, BipedEnv | None] = dict.fromkeys(experiment.eval_simulators)

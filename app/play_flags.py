@@ -102,6 +102,10 @@ class PlayOptions:
     report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
     """Examine as --evaluate does, and write one page about it to this file: verdict, tables, plots, learning curves,
     configuration and a film, with nothing to load from a network."""
+    compare: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
+    """Write one page about how these runs learned, beside each other, to comparison.html or to the file that --report
+    names. RUN is the folder of a run, a folder that holds runs, or the name that train.py --seeds was given. Runs that
+    differ in the seed only are shown as one group."""
     verbose: bool = False
     """Show what the simulator prints."""
 
@@ -136,6 +140,19 @@ class PlayOptions:
         if simulator == "genesis" and self.simulation.friction_cone is not None:
             raise ValueError("--simulation.friction-cone is for MuJoCo; leave it out or add --simulator mujoco")
 
+    def check_comparison(self) -> None:
+        """Check that nothing is asked for but a comparison, where it goes, and where the runs are.
+
+        Raises:
+            ValueError: something else is; the message names the flag.
+        """
+        usual = PlayOptions()
+        for name, value in vars(self).items():
+            if name not in ("compare", "report", "log_dir") and value != getattr(usual, name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} does not go together with --compare; leave out one of them"
+                )
+
     @property
     def simulators(self) -> tuple[str, ...]:
         """Names of the engines to play in, once they are settled."""
@@ -153,6 +170,8 @@ class PlayOptions:
         Raises:
             ValueError: something is wrong; the message names the flag.
         """
+        if self.compare:
+            self.check_comparison()
         if self.simulator == "both" and not self.evaluate:
             raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
         if self.simulator is not None:
@@ -179,7 +198,7 @@ class PlayOptions:
             raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
-        if self.report is not None and not self.evaluate:
+        if self.report is not None and not (self.evaluate or self.compare):
             raise ValueError("--report tells what --evaluate measures; leave out --no-evaluate")
         for flag, path, suffix in (("--video", self.video, ".mp4"), ("--report", self.report, ".html")):
             if path is not None and path.suffix != suffix:
@@ -222,15 +241,18 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "seconds", "json", *WITHOUT_PAGE)
+    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "seconds", "json", "compare", *WITHOUT_PAGE)
     given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
     for name in ("exp_name", "log_dir"):
         if name in given and given.get("checkpoint") is not None:
             fail(
                 f"--{name.replace('_', '-')} looks for a checkpoint and {given['checkpoint']} is one; leave out either"
             )
-    reported = given.get("report") is not None
-    filmed = given.get("video") is not None or given.get("evaluate", False) or reported
+    if given.get("compare") == ():
+        fail("--compare needs the folder or the name of a run, or several")
+    compared = "compare" in given
+    reported = given.get("report") is not None and not compared
+    filmed = given.get("video") is not None or given.get("evaluate", False) or reported or compared
     display, web = has_display(), given.get("web", False)
     default = PlayOptions(
         evaluate=reported,
@@ -259,6 +281,7 @@ UNLIKE_DEFAULT = PlayOptions(
     disturbed=True,
     json=Path("other"),
     report=Path("other"),
+    compare=("other",),
     episodes=1,
     seconds=1.0,
     num_envs=1,

@@ -39,6 +39,11 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     parts = parts or Parts()
     try:
         options = read_command_line(arguments)
+        if options.compare:
+            # Only here, as drawing takes a second to import.
+            from app.comparison.comparing import compare
+
+            return compare(options)
         try:
             if options.web and find_spec("viser") is None:
                 raise ValueError("--web needs viser, which is not installed; pip install viser")

@@ -23,6 +23,7 @@ import torch
 from sb3_contrib import RecurrentPPO
 from torch import Tensor
 
+from app.comparison.statistics import difference_interval
 from benchmarks.adapters import Sb3VecEnv
 from benchmarks.recall_env import RecallEnv
 from ppo.checkpoint.atomic import atomic_write
@@ -192,14 +193,6 @@ def permutation_test(a: Array, b: Array) -> float:
     return extreme / count
 
 
-def difference_interval(a: Array, b: Array, generator: np.random.Generator) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of the difference in means `b - a` (Efron 1979)."""
-    draws = 20_000
-    means = [generator.choice(group, (draws, len(group))).mean(1) for group in (a, b)]
-    low, high = np.quantile(means[1] - means[0], (0.025, 0.975))
-    return float(low), float(high)
-
-
 MEASURES: dict[str, Callable[[Run], float]] = {
     "final return, no exploration": lambda run: run.final_return,
     "training return, last tenth": lambda run: float(np.mean(run.returns[-len(run.returns) // 10 :])),
@@ -217,9 +210,10 @@ def table(runs: Sequence[Run]) -> str:
     ]
     for name, measure in MEASURES.items():
         theirs, ours = (np.array([measure(run) for run in runs if run.trainer == trainer]) for trainer in TRAINERS)
-        low, high = difference_interval(theirs, ours, generator)
+        interval = difference_interval(theirs, ours, generator)
+        assert interval is not None, "at least two seeds"
         cells = [f"{group.mean():.3f} ± {group.std(ddof=1):.3f}" for group in (theirs, ours)]
-        difference = f"{ours.mean() - theirs.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        difference = f"{ours.mean() - theirs.mean():+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
         lines.append(f"| {name} | {' | '.join(cells)} | {difference} | {permutation_test(theirs, ours):.3f} |")
     return "\n".join(lines)
 

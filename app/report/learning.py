@@ -87,13 +87,18 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Thinned:
     return result
 
 
+def steps_unit(last: float) -> tuple[float, str]:
+    """In how many control steps an axis that ends at `last` counts, and the word for it."""
+    return (1e6, "million ") if last >= 2e6 else (1e3, "thousand ") if last >= 2e3 else (1.0, "")
+
+
 def learning_curves(log: dict[str, list[tuple[int, float]]], experiment: Experiment, trained_for: int) -> Drawing:
     """A panel per curve, and where the checkpoint stands if the run went on."""
     title = "Learning curves"
     shown = curves(experiment)
     figure, axes = panels(len(shown), 3, 1.45)
     last = max((step for points in log.values() for step, _ in points), default=1)
-    unit, name = (1e6, "million ") if last >= 2e6 else (1e3, "thousand ") if last >= 2e3 else (1.0, "")
+    unit, name = steps_unit(last)
     for number, (panel, curve) in enumerate(zip(axes, shown, strict=True)):
         known = [tag for tag in curve.tags if log.get(tag)]
         for order, tag in enumerate(known):

@@ -139,9 +139,9 @@ def versions_section(session: Session) -> str:
     here, checkpoint = describe_run(), own_checkpoint(session)
     there = training_run(checkpoint.path.parent) if checkpoint else None
     columns = [here] if there is None else [here, there]
-    rows = [[escape(NAMES[key]), *(_fact(run.get(key)) for run in columns)] for key in NAMES]
+    rows = [[escape(NAMES[key]), *(fact(run.get(key)) for run in columns)] for key in NAMES]
     packages = dict.fromkeys(name for run in columns for name in run["packages"])
-    rows += [[escape(name), *(_fact(run["packages"].get(name)) for run in columns)] for name in packages]
+    rows += [[escape(name), *(fact(run["packages"].get(name)) for run in columns)] for name in packages]
     told = ["examined with"] if there is None else ["examined with", "trained with"]
     note = (
         ""
@@ -160,7 +160,8 @@ def training_run(folder: Path) -> dict[str, Any] | None:
     return run if isinstance(run, dict) and isinstance(run.get("packages"), dict) else None
 
 
-def _fact(value: object) -> str:
+def fact(value: object) -> str:
+    """What is told of a program that ran."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "&ndash;" if value is None else f"<code>{escape(value)}</code>"

@@ -7,7 +7,7 @@ import torch
 from benchmarks import sb3_learning_curves
 from benchmarks.adapters import Sb3VecEnv
 from benchmarks.recall_env import RecallEnv
-from benchmarks.sb3_learning_curves import RecordedEnv, difference_interval, permutation_test, run
+from benchmarks.sb3_learning_curves import RecordedEnv, permutation_test, run
 
 
 def test_permutation_test_by_hand() -> None:
@@ -16,15 +16,6 @@ def test_permutation_test_by_hand() -> None:
     assert permutation_test(np.array([0.0, 2.0]), np.array([1.0, 3.0])) == pytest.approx(4 / 6)
     assert permutation_test(np.zeros(5), np.ones(5)) == pytest.approx(2 / 252)
     assert permutation_test(np.zeros(2), np.zeros(2)) == 1.0
-
-
-def test_interval_of_the_difference() -> None:
-    generator = np.random.default_rng(0)
-    assert difference_interval(np.zeros(4), np.full(4, 3.0), generator) == (3.0, 3.0)
-    low, high = difference_interval(generator.normal(0.0, 1.0, 400), generator.normal(1.0, 1.0, 400), generator)
-    # The difference of two means of 400 has a standard deviation of sqrt(2 / 400) = 0.07.
-    assert 0.2 < high - low < 0.35
-    assert low < 1.0 < high
 
 
 def test_the_adapter_hands_on_what_the_tensors_say() -> None:

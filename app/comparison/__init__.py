@@ -1,0 +1,1 @@
+"""One page about how groups of runs learned, beside each other."""

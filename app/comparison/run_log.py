@@ -1,0 +1,91 @@
+"""What the folder of a run tells of its training."""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from app.examiner import examined_trials
+from app.experiment import Experiment, from_plain
+from biped.robots.robot_file import load_robot
+from ppo.checkpoint.run_folder import CLAIM
+from ppo.report.event_file import read_scalars
+from ppo.report.logging import next_run_folder
+
+PASSED = ("eval/trials_passed", "eval/commands_passed")
+"""Tags of how many trials of an examination were passed; older runs have the second one only."""
+SPEED = "perf/steps_per_second"
+"""Tag that every iteration logs."""
+
+
+class RunLog(NamedTuple):
+    """One training."""
+
+    folder: Path
+    experiment: Experiment
+    scalars: dict[str, list[tuple[int, float]]]
+    """Control steps and value, by tag."""
+    seconds: dict[int, float]
+    """s of collecting and learning so far, by control steps: the start, examinations and saving are left out."""
+
+    @property
+    def steps(self) -> int:
+        """Control steps so far."""
+        return max(self.seconds)
+
+    @property
+    def duration(self) -> float:
+        """S of collecting and learning so far."""
+        return self.seconds[self.steps]
+
+    @property
+    def passed(self) -> float | None:
+        """How many trials the last examination saw passed; None without one."""
+        return next((self.scalars[tag][-1][1] for tag in PASSED if tag in self.scalars), None)
+
+
+def read_run(folder: Path) -> RunLog:
+    """Read configuration and log of a run.
+
+    Raises:
+        ValueError: the folder holds no run, or none that has logged anything.
+    """
+    try:
+        plain = yaml.safe_load((folder / CLAIM).read_text(encoding="utf-8"))["experiment"]
+        log = next_run_folder(folder, reuse=True)
+        scalars = read_scalars(log) if log.is_dir() else {}
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no run: it has no {CLAIM}") from None
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or f"{CLAIM} is damaged"
+        raise ValueError(f"{folder} cannot be read: {reason}") from None
+    speeds = scalars.get(SPEED)
+    if not speeds:
+        raise ValueError(f"{folder} holds a run that has logged nothing yet")
+    try:
+        experiment = from_plain(plain)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    return RunLog(folder, experiment, scalars, training_seconds(speeds, experiment.robots * experiment.ppo.n_steps))
+
+
+def training_seconds(speeds: Sequence[tuple[int, float]], first: int) -> dict[int, float]:
+    """Seconds of collecting and learning so far, by control steps.
+
+    Args:
+        speeds: control steps and steps per second since those before, of each iteration.
+        first: control steps of the first iteration, which need not begin at 0.
+    """
+    steps = [step for step, _ in speeds]
+    taken = [first, *(after - before for before, after in pairwise(steps))]
+    return dict(zip(steps, accumulate(n / speed for n, (_, speed) in zip(taken, speeds, strict=True)), strict=True))
+
+
+def trials_of_examinations(experiment: Experiment) -> int | None:
+    """How many trials an examination of the training has; None where the file of its robot is gone."""
+    try:
+        return len(examined_trials(load_robot(experiment.robot)))
+    except ValueError:
+        return None
