@@ -70,6 +70,9 @@ class Experiment:
     """auto, cpu, cuda or cuda:<index>. MuJoCo simulates on the CPU, and with it the network learns there too."""
     seed: Annotated[int, SEEDS] = 1
     """Seed of weights, robots, exploration and minibatches."""
+    seeds: Annotated[int, Range(1, 1000)] = 1
+    """Train this many times, with --seed and those after it, in runs called <exp-name>_seed<seed>: side by side where
+    the cores allow it, on a GPU one after the other."""
     precision: PrecisionName = "auto"
     """Arithmetic of the network: fp32, tf32, or bf16 in the gradient steps; auto is tf32 on CUDA and fp32 on a CPU."""
     save_freq: Annotated[int | None, STEPS] = None

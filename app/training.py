@@ -20,6 +20,8 @@ from app.going_on import check_agreement, go_on
 from app.preparation import prepare
 from app.process_group import join_processes
 from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
+from app.seeds.plan import asked
+from app.seeds.training import train_seeds
 from biped.env import BipedEnv
 from ppo import processes as process_group
 from ppo.checkpoint.folder import CheckpointFolder
@@ -55,7 +57,11 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         rank = process_group.check_environment(os.environ)
     except ValueError as error:
         fail(str(error))
-    training = prepare(arguments, parts or Parts())
+    parts = parts or Parts()
+    seeds = asked(arguments)
+    if seeds is not None:
+        return train_seeds(arguments, seeds, parts)
+    training = prepare(arguments, parts)
     experiment, folder, model = training.experiment, training.folder, training.model
     if model is not None and training.is_complete:
         fail(

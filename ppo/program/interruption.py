@@ -23,7 +23,7 @@ from types import FrameType
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What asks a program to end: Ctrl-C, the system, and a terminal that is closed. Windows lacks the last one."""
 STARTED_BY = "PPO_STARTED_BY"
-"""Variable of the environment that tells a helper process the number of the process that started it."""
+"""Variable of the environment: the number of the process that started a helper, and of the signal for its end."""
 PARENT_CHECK_SECONDS = 0.5
 """s between two looks of a helper at whether the process that started it is there."""
 SHOW_CURSOR = "\x1b[?25h"
@@ -52,9 +52,10 @@ def end_at_signals() -> None:
     Call it in the main thread before anything else is imported. A helper that `helper_environment` was given to says
     nothing, and ends as well when the process that started it is gone.
     """
-    parent = os.environ.pop(STARTED_BY, None)
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    started_by = os.environ.pop(STARTED_BY, None)
+    if started_by is not None:
+        parent, farewell = map(int, started_by.split())
+        threading.Thread(target=_end_with, args=(parent, farewell), daemon=True).start()
     elif os.environ.get("RANK", "0") == "0" and sys.stderr is not None:
         with contextlib.suppress(OSError):
             _state.output = os.dup(2)
@@ -73,9 +74,14 @@ def use_compiled(library: ctypes.CDLL | None) -> None:
     _arm()
 
 
-def helper_environment() -> dict[str, str]:
-    """Variables that tell a helper process who started it."""
-    return {STARTED_BY: str(os.getpid())}
+def helper_environment(farewell: int = 0) -> dict[str, str]:
+    """Variables that tell a helper process who started it.
+
+    Args:
+        farewell: signal that the helper gets when that process is gone, to finish what it does; without one it ends at
+            once.
+    """
+    return {STARTED_BY: f"{os.getpid()} {farewell}"}
 
 
 def end_together_with(helpers: Sequence["subprocess.Popen[bytes]"]) -> None:
@@ -148,10 +154,13 @@ def _watch(reader: int) -> None:
                 end(number)
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, farewell: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
-    os._exit(1)
+    if farewell:
+        os.kill(os.getpid(), farewell)
+    else:
+        os._exit(1)
 
 
 def _arm() -> None:

@@ -103,7 +103,7 @@ class Console:
         plain_interval: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = _EnduringStream(sys.stdout if stream is None else stream)
+        self._stream = EnduringStream(sys.stdout if stream is None else stream)
         self._interactive = self._stream.isatty() if interactive is None else interactive
         self._total_timesteps = total_timesteps
         self._metrics = metrics
@@ -294,7 +294,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-class _EnduringStream(io.TextIOBase):
+class EnduringStream(io.TextIOBase):
     """A text stream to which writing never fails: what cannot be written is dropped."""
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -302,15 +302,19 @@ class _EnduringStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """Of what it writes to."""
         return self._target.encoding or "utf-8"
 
     def isatty(self) -> bool:
+        """Whether it is a terminal that can move its cursor."""
         return _is_terminal(self._target)
 
     def fileno(self) -> int:
+        """Of what it writes to."""
         return self._target.fileno()
 
     def write(self, text: str) -> int:
+        """Write, or drop what cannot be written."""
         try:
             self._target.write(text)
         except UnicodeEncodeError:
@@ -320,6 +324,7 @@ class _EnduringStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
+        """Flush, or drop what cannot be flushed."""
         try:
             self._target.flush()
         except (OSError, ValueError) as error:

@@ -22,6 +22,8 @@ from tests.end_to_end.command import assert_one_line_error, command_line, run_pr
         (["--num-envs", "0"], ["--num-envs", "0"]),
         (["--num-envs", "-4"], ["--num-envs", "-4"]),
         (["--num-envs", "many"], ["--num-envs", "many"]),
+        (["--seeds", "0"], ["--seeds must be from 1 to 1000, not 0"]),
+        (["--seeds", "2", "--num-envs", "6"], ["--ppo.n-minibatches 4 does not divide 6", "--num-envs"]),
         (["--total_timesteps", "0"], ["--total-timesteps"]),
         (["--save-freq", "0"], ["--save-freq"]),
         (["--num-envs", "6"], ["--ppo.n-minibatches 4 does not divide 6", "--num-envs"]),
