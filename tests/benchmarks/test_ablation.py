@@ -1,10 +1,13 @@
-"""Every variant changes the experiment, and the table joins the seeds."""
+"""Every variant changes the experiment, and is trained as one."""
+
+import argparse
+from pathlib import Path
 
 import pytest
 
 from app.command_line import parse
 from app.experiment import Experiment
-from benchmarks.ablation import TAGS, VARIANTS, table
+from benchmarks.ablation import VARIANTS, training
 from benchmarks.ideas import IDEAS
 from configs.presets import CPU
 
@@ -15,17 +18,13 @@ def test_every_variant_but_the_first_and_the_ideas_changes_the_experiment(varian
     assert (made == CPU) == (variant == "everything" or variant in IDEAS)
 
 
-def test_the_table_joins_seeds() -> None:
-    def run(*passed: float) -> dict[str, list[tuple[int, float]]]:
-        return {tag: [(100 * (i + 1), value) for i, value in enumerate(passed)] for tag in TAGS[:1]} | {
-            "eval/survival": [(200, passed[-1] / 8.0)]
-        }
-
-    result = table({"everything": [run(2.0, 8.0), run(5.0, 6.0)]}, 2)
-    assert [str(column.header) for column in result.columns[1:3]] == ["100 steps", "200 steps"]
-    assert [list(column.cells) for column in result.columns] == [
-        ["everything"],
-        ["3.5 (2-5)"],
-        ["7.0 (6-8)"],
-        ["87.5%"],
-    ]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_trained_under_its_name_with_every_seed(variant: str) -> None:
+    options = argparse.Namespace(timesteps=600, evaluations=3, preset="cpu", seeds=2, log_dir=Path("logs"))
+    words = training(variant, options)
+    before = 3 if variant in IDEAS else 1
+    assert words[:before] == (["-m", "benchmarks.ideas", variant] if variant in IDEAS else ["train.py"])
+    made = parse(Experiment, CPU, words[before:], program="train.py", description="")
+    assert (made.exp_name, made.seeds, made.total_timesteps, made.eval_freq) == (variant, 2, 600, 200)
+    changed = parse(Experiment, CPU, VARIANTS[variant], program="train.py", description="")
+    assert (made.env, made.ppo) == (changed.env, changed.ppo)
