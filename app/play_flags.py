@@ -72,7 +72,7 @@ class PlayOptions:
     seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT"), Range(0.1, 1e6)] = None
     """Longest duration of an episode in s; 20 if not given, 10 with --evaluate."""
     num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=["-B"]), Range(1, 10_000_000)] = None
-    """Robots; 1 if not given. With --evaluate the robots per command, 64 if not given."""
+    """Robots; as many as are filmed if not given, so 1. With --evaluate the robots per command, 64 if not given."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 1
     """Seed of everything random."""
     device: str = "auto"
@@ -90,8 +90,12 @@ class PlayOptions:
     the network steer."""
     port: Annotated[int, tyro.conf.arg(metavar="INT"), Range(1, 65535)] = 8080
     """With --web: the port of the page; if it is in use, the next one that is free."""
-    video: Annotated[Path | None, tyro.conf.arg(metavar="MP4")] = None
-    """Record the first robot to this file."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Record the first robot to this file, .mp4 or .gif."""
+    video_robots: Annotated[int, Range(1, 16)] = 1
+    """With --video: how many robots to record, side by side. Several need MuJoCo."""
+    overlay: bool = True
+    """With --video: show in the film the command, the velocity, and which feet are on the ground."""
     evaluate: bool = False
     """Measure the walk under a list of commands, print a table, and judge it."""
     disturbed: bool = False
@@ -139,6 +143,10 @@ class PlayOptions:
             raise ValueError(f"--device {self.device}: MuJoCo simulates on the CPU; leave it out or use --device cpu")
         if simulator == "genesis" and self.simulation.friction_cone is not None:
             raise ValueError("--simulation.friction-cone is for MuJoCo; leave it out or add --simulator mujoco")
+        if simulator == "genesis" and self.video_robots > 1:
+            raise ValueError(
+                f"--video-robots {self.video_robots}: in Genesis one robot is filmed; add --simulator mujoco"
+            )
 
     def check_comparison(self) -> None:
         """Check that nothing is asked for but a comparison, where it goes, and where the runs are.
@@ -200,9 +208,9 @@ class PlayOptions:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
         if self.report is not None and not (self.evaluate or self.compare):
             raise ValueError("--report tells what --evaluate measures; leave out --no-evaluate")
-        for flag, path, suffix in (("--video", self.video, ".mp4"), ("--report", self.report, ".html")):
-            if path is not None and path.suffix != suffix:
-                raise ValueError(f"{flag} {path} must end in {suffix}")
+        self.check_film()
+        if self.report is not None and self.report.suffix != ".html":
+            raise ValueError(f"--report {self.report} must end in .html")
         for flag, path in (("--video", self.video), ("--json", self.json), ("--report", self.report)):
             if path is not None and not can_be_written(path):
                 raise ValueError(f"{flag} {path} cannot be written; choose a file in a folder that exists")
@@ -211,6 +219,24 @@ class PlayOptions:
                 raise ValueError(f"{flag} {path} is a device or a pipe, which cannot hold a {kind}; choose a file")
         if self.report is not None and self.report == self.json:
             raise ValueError("--report and --json name the same file; choose another one for either")
+
+    def check_film(self) -> None:
+        """Check that the flags about the film go together.
+
+        Raises:
+            ValueError: they do not; the message names the flag.
+        """
+        if self.video is None:
+            for flag, given in (("--video-robots", self.video_robots > 1), ("--no-overlay", not self.overlay)):
+                if given:
+                    raise ValueError(f"{flag} is about a film; add --video walk.mp4")
+        elif self.video.suffix not in (".mp4", ".gif"):
+            raise ValueError(f"--video {self.video} must end in .mp4 or .gif")
+        if self.num_envs is not None and self.num_envs < self.video_robots:
+            raise ValueError(
+                f"--video-robots {self.video_robots} asks for more robots than --num-envs {self.num_envs}; leave "
+                "--num-envs out, or raise it"
+            )
 
 
 def can_be_written(path: Path) -> bool:

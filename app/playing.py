@@ -21,11 +21,11 @@ from biped.env import BipedEnv
 from biped.env_config import check_robot
 from biped.examination.examination import WARMUP_S, Controller, examination_config, examine
 from biped.examination.gait_meter import GaitSummary
+from biped.examination.pictures import Pictures
 from biped.examination.playback import Episode, play_episodes, summarize, tell
 from biped.examination.trials import Trial, trials_of
 from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
-from biped.simulators.interface import Simulator
 from ppo.program.interruption import deferred, requested
 from ppo.program.launch import load_kernels
 from ppo.runtime import resolve_device
@@ -149,7 +149,7 @@ def run_trials(session: Session, engine: str, trials: Sequence[Trial], seconds: 
 def run_episodes(session: Session) -> None:
     """Play in the one engine that was chosen."""
     options, config = session.options, session.experiment.env
-    simulator = robots(session, options.simulators[0], options.num_envs or 1)
+    simulator = robots(session, options.simulators[0], options.num_envs or options.video_robots)
     config = dataclasses.replace(config, episode_length_s=options.duration, randomize_episode_start=False)
     env = session.parts.environment(simulator, config, options.seed)
     try:
@@ -158,12 +158,12 @@ def run_episodes(session: Session) -> None:
             # The first frame compiles for many seconds, in which a signal shall end the program at once.
             simulator.render()
         with deferred():
-            show_episodes(options, controller, env, simulator)
+            show_episodes(options, controller, env)
     finally:
         env.close()
 
 
-def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, simulator: Simulator) -> None:
+def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv) -> None:
     """Play, print each episode as it ends and a summary of them all, and record the video."""
     if options.command is not None:
         heading = None if options.heading is None else torch.tensor(options.heading, device=env.device)
@@ -178,12 +178,13 @@ def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv, s
         if options.video is not None:
             video = stack.enter_context(VideoWriter(options.video, round(1.0 / env.control_dt)))
             print(f"recording {options.video}", flush=True)
+        pictures = Pictures(env, options.video_robots, overlay=options.overlay)
 
         def after_step() -> None:
             if requested() is not None:
                 raise KeyboardInterrupt
             if video is not None:
-                video.add(simulator.render())
+                video.add(pictures.take())
             if real_time is not None:
                 real_time.wait()
 

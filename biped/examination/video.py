@@ -1,23 +1,30 @@
-"""Frames to a video file that browsers play."""
+"""Frames to a film that browsers play."""
 
 import secrets
 from contextlib import ExitStack, nullcontext, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
+from PIL import Image
+
+GIF_RATE = 25
+"""Pictures per second of a GIF at most: many programs show it slower than faster ones ask for."""
 
 
 class VideoWriter:
-    """Writes H.264 video in the pixel format that every player knows; a context manager that finishes the file.
+    """Writes H.264 video in the pixel format that every player knows, or a GIF; a context manager, which finishes it.
 
     The frames go to a hidden temporary file in the same folder, which takes the name `path` when it is finished: a
     process that is killed leaves no broken film under that name.
 
     Args:
-        path: the MP4 file to create or replace.
+        path: the file to create or replace; `.gif` makes a GIF, which leaves out frames beyond `GIF_RATE` and has the
+            colours of its first frame.
         frames_per_second: of playback.
 
     Raises:
@@ -29,14 +36,18 @@ class VideoWriter:
         self._temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
         self._failed = False
         self.frames = 0
-        """Frames written so far."""
+        """Frames added so far."""
         with ExitStack() as stack:
             stack.callback(self._temporary.unlink, missing_ok=True)
             # Opened here and not by name: to the library `12:30.mp4` is a protocol and `%d.mp4` a pattern.
             self._file = stack.enter_context(self._temporary.open("xb"))
-            self._container = av.open(self._file, "w", format="mp4")
-            self._stream = self._container.add_stream("libx264", rate=frames_per_second)
-            self._stream.pix_fmt = "yuv420p"
+            self._gif = FewColours() if path.suffix == ".gif" else None
+            self._every = 1 if self._gif is None else max(1, round(frames_per_second / GIF_RATE))
+            kind, codec, pixels = ("mp4", "libx264", "yuv420p") if self._gif is None else ("gif", "gif", "pal8")
+            self._container = av.open(self._file, "w", format=kind)
+            stream = self._container.add_stream(codec, rate=Fraction(frames_per_second, self._every))
+            assert isinstance(stream, VideoStream)
+            self._stream, stream.pix_fmt = stream, pixels
             self._clean_up = stack.pop_all()
 
     def add(self, frame: NDArray[np.uint8]) -> None:
@@ -50,8 +61,9 @@ class VideoWriter:
         if self.frames == 0:
             self._stream.height, self._stream.width = height, width
             self._container.start_encoding()
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]), format="rgb24")
-        self._write(picture)
+        if self.frames % self._every == 0:
+            pixels = np.ascontiguousarray(frame[:height, :width])
+            self._write(av.VideoFrame.from_ndarray(pixels, format="rgb24") if self._gif is None else self._gif(pixels))
         self.frames += 1
 
     def _write(self, picture: av.VideoFrame | None) -> None:
@@ -84,3 +96,24 @@ class VideoWriter:
             if self.frames and not self._failed:
                 self._file.close()
                 self._temporary.replace(self._path)
+
+
+class FewColours:
+    """Pictures in the 256 colours that serve the first one best, so that what does not move stays as it is."""
+
+    def __init__(self) -> None:
+        self._first: Image.Image | None = None
+        self._palette = np.zeros((256, 4), dtype=np.uint8)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> av.VideoFrame:
+        """The pixels `[H, W, 3]` as numbers of colours."""
+        picture = Image.fromarray(pixels)
+        if self._first is None:
+            self._first = picture.quantize(256)
+            colours = np.array(self._first.getpalette(), dtype=np.uint8).reshape(-1, 3)
+            # Opaque, then red, green and blue.
+            self._palette[: len(colours), 0] = 255
+            self._palette[: len(colours), 1:] = colours
+        numbers = picture.quantize(palette=self._first, dither=Image.Dither.NONE)
+        # The library's type hints lack the pair that it asks for here.
+        return av.VideoFrame.from_ndarray((np.array(numbers), self._palette), format="pal8")  # type: ignore[arg-type]

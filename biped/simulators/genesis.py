@@ -255,14 +255,14 @@ class GenesisSimulator:
         self._failed.zero_()
         self._write_back(state)
 
-    def render(self) -> np.ndarray:
-        """One frame `[480, 640, 3]` uint8 of robot 0, the camera following it.
+    def render(self, robot: int = 0) -> np.ndarray:
+        """One frame `[480, 640, 3]` uint8 of robot 0, the only one that is drawn, the camera following it.
 
         Raises:
-            ValueError: if the simulation was made without `camera`.
+            ValueError: if the simulation was made without `camera`, or for another robot.
         """
-        if self._camera is None:
-            raise ValueError("This simulation has no camera; make it with camera=True.")
+        if self._camera is None or robot != 0:
+            raise ValueError("This simulation has no camera for the robot; make it with camera=True, for robot 0 only.")
         base = self._entity.get_qpos()[0, :3].cpu().numpy()
         # The camera keeps its height, so that the robot is seen to bob and not the ground.
         target = np.array([base[0], base[1], 0.75 * self.robot.nominal_base_height])

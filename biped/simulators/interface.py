@@ -81,8 +81,8 @@ class Simulator(Protocol):
         """Continue where `state_dict` was taken."""
         ...
 
-    def render(self) -> NDArray[np.uint8]:
-        """One frame `[rows, columns, 3]` of robot 0; raises ValueError where the simulator has no camera."""
+    def render(self, robot: int = 0) -> NDArray[np.uint8]:
+        """One frame `[rows, columns, 3]` of a robot; raises ValueError where the simulator has no camera for it."""
         ...
 
     def close(self) -> None:

@@ -264,15 +264,15 @@ class MujocoSimulator:
         self._rows[:] = state["physics"].numpy()
         self._links_are_current = False
 
-    def render(self) -> NDArray[np.uint8]:
-        """One frame `[480, 640, 3]` uint8 of robot 0, the camera following it.
+    def render(self, robot: int = 0) -> NDArray[np.uint8]:
+        """One frame `[480, 640, 3]` uint8 of a robot, the camera following it.
 
         Raises:
             ValueError: if the simulation was made without `camera`.
         """
         if self._camera is None:
             raise ValueError("This simulation has no camera; make it with camera=True.")
-        return self._camera.picture(self._qpos[0])
+        return self._camera.picture(self._qpos[robot])
 
     def close(self) -> None:
         """Release the camera; the simulation is not used afterwards."""

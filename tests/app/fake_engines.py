@@ -55,9 +55,9 @@ class FakeSimulation(FakeSimulator):
         if self.trouble is not None and len(self.targets) == 5:
             raise self.trouble
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self, robot: int = 0) -> NDArray[np.uint8]:
         assert self.camera
-        return np.full((48, 64, 3), 4 * len(self.targets) % 256, dtype=np.uint8)
+        return np.full((48, 64, 3), (4 * len(self.targets) + 60 * robot) % 256, dtype=np.uint8)
 
 
 class FakeMujocoSimulation(FakeSimulation):

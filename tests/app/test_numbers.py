@@ -121,8 +121,8 @@ def test_the_walk_finds_numbers_of_every_kind() -> None:
     assert found["policy.pi"] == (int, 2)
     assert found["env.randomization.friction"] == (float, 2)
     assert found["env.rewards.alive"] == (float, 1)
-    played = {"command", "heading", "episodes", "seconds", "num_envs", "port", "seed", "simulation.substeps"}
-    assert {number.name for number in PLAY} == played
+    played = {"command", "heading", "episodes", "seconds", "num_envs", "video_robots", "port", "seed"}
+    assert {number.name for number in PLAY} == {*played, "simulation.substeps"}
 
 
 @pytest.mark.parametrize("number", [*TRAIN, *PLAY], ids=lambda number: f"{number.owner.__name__}.{number.name}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from configs.presets import SMOKE
 from tests.app.fake_engines import (
@@ -65,11 +66,42 @@ def test_a_fixed_command_is_followed(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_video_shows_every_control_step() -> None:
     av = pytest.importorskip("av")
-    assert main(["--agent", "zero", "--seconds", "0.2", "--video", "walk.mp4"]) == 0
+    assert main(["--agent", "zero", "--seconds", "0.2", "--video", "walk.mp4", "--no-overlay"]) == 0
     with av.open("walk.mp4") as container:
         assert container.streams.video[0].average_rate == 50
         levels = [float(frame.to_ndarray(format="rgb24").mean()) for frame in container.decode(video=0)]
     assert levels == pytest.approx([4.0 * count for count in range(1, 11)], abs=4.0)
+
+
+def test_a_film_shows_what_the_robot_is_told_unless_that_is_left_out() -> None:
+    av = pytest.importorskip("av")
+    brightest = []
+    for name, flags in (("with.mp4", []), ("without.mp4", ["--no-overlay"])):
+        assert main(["--agent", "zero", "--seconds", "0.1", "--video", name, *flags]) == 0
+        with av.open(name) as container:
+            brightest.append(max(int(frame.to_ndarray(format="rgb24").max()) for frame in container.decode(video=0)))
+    assert brightest[0] > 200
+    assert brightest[1] < 30
+
+
+def test_several_robots_are_filmed_side_by_side() -> None:
+    av = pytest.importorskip("av")
+    arguments = ["--agent", "zero", "--seconds", "0.1", "--simulator", "mujoco", "--no-overlay", "--video", "walk.mp4"]
+    assert main([*arguments, "--video-robots", "3"]) == 0
+    assert FakeSimulation.made.num_envs == 3
+    with av.open("walk.mp4") as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert first.shape == (96, 128, 3)
+    corners = [first[row, column].mean() for row in (24, 72) for column in (32, 96)]
+    assert corners == pytest.approx([4.0, 64.0, 124.0, 0.0], abs=4.0)
+    assert main([*arguments, "--video-robots", "3", "-B", "5"]) == 0
+    assert FakeSimulation.made.num_envs == 5
+
+
+def test_a_film_may_be_a_gif() -> None:
+    assert main(["--agent", "zero", "--seconds", "0.2", "--video", "walk.gif", "--no-overlay"]) == 0
+    with Image.open("walk.gif") as film:
+        assert (film.format, film.size, film.info["duration"]) == ("GIF", (64, 48), 40)
 
 
 def test_every_name_that_a_shell_can_pass_names_a_file(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.end_to_end.command import assert_one_line_error, run_program
 
@@ -22,9 +24,27 @@ def test_a_video_from_mujoco(tmp_path: Path) -> None:
     with av.open(tmp_path / "a.mp4") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert [frame.shape for frame in frames] == [(480, 640, 3)] * 10
-    # The dark trunk in the middle of the picture, bright sky above.
+    # The dark trunk in the middle of the picture, bright sky above, and the dark panel left of it.
     assert frames[0][150:230, 280:370].mean() < 80.0
-    assert frames[0][:50].mean() > 150.0
+    assert frames[0][:50, 270:].mean() > 150.0
+    assert frames[0][6:30, 6:60].mean() < 100.0
+
+
+def test_several_robots_side_by_side_as_a_gif(tmp_path: Path) -> None:
+    arguments = ("--agent", "random", "--preset", "cpu", "--simulator", "mujoco", "--seconds", "0.4", "--no-overlay")
+    film = ("--video", "a.gif", "--video-robots", "2")
+    result = run_program("play.py", *arguments, *film, cwd=tmp_path, environment={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    if "MuJoCo cannot" in result.stderr:
+        pytest.skip("no OpenGL to render with")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "a.gif") as film_of_two:
+        assert (film_of_two.size, film_of_two.n_frames) == ((1280, 480), 10)
+        film_of_two.seek(9)
+        picture = np.array(film_of_two.convert("RGB")).astype(float)
+    # Both robots are seen, and their actions are not the same.
+    for left in (0, 640):
+        assert picture[150:230, left + 280 : left + 370].mean() < 80.0
+    assert np.abs(picture[:, :640] - picture[:, 640:]).mean() > 1.0
 
 
 def test_opengl_that_is_missing_is_one_line(tmp_path: Path) -> None:

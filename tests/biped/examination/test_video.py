@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 av = pytest.importorskip("av")
 
@@ -27,6 +28,36 @@ def test_frames_come_back_in_order_at_their_rate(tmp_path: Path) -> None:
         assert (stream.width, stream.height) == (64, 48)
         assert stream.codec_context.name == "h264"
         assert stream.pix_fmt == "yuv420p"
+
+
+def test_a_gif_has_the_frames_in_order_for_as_long_as_they_last(tmp_path: Path) -> None:
+    path = tmp_path / "walk.gif"
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    with VideoWriter(path, 50) as video:
+        for number in range(10):
+            frame = np.zeros((49, 65, 3), dtype=np.uint8)
+            frame[:24, :64] = ramp[None, :, None]
+            frame[30:40, 6 * number : 6 * number + 6] = (255, 0, 0)
+            video.add(frame)
+        assert video.frames == 10
+    with Image.open(path) as film:
+        assert (film.n_frames, film.size, film.info["loop"]) == (5, (64, 48), 0)
+        for number in range(5):
+            film.seek(number)
+            assert film.info["duration"] == 40
+            picture = np.array(film.convert("RGB")).astype(int)
+            # Every second frame, and in it the square where it was, with the ramp in nearly its greys.
+            red = np.flatnonzero((picture[35] == (255, 0, 0)).all(axis=1))
+            assert red.tolist() == list(range(12 * number, 12 * number + 6))
+            assert np.abs(picture[10, :, 0] - ramp).max() <= 6
+
+
+def test_a_gif_at_its_own_rate_has_every_frame(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "walk.gif", 20) as video:
+        for level in (0, 200):
+            video.add(np.full((48, 64, 3), level, dtype=np.uint8))
+    with Image.open(tmp_path / "walk.gif") as film:
+        assert (film.n_frames, film.info["duration"]) == (2, 50)
 
 
 def test_an_interrupted_recording_can_be_watched(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class FakeSimulator:
         for name, value in state.items():
             setattr(self, name, value.to(self.device, copy=True))
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self, robot: int = 0) -> NDArray[np.uint8]:
         raise ValueError("no camera")
 
     def close(self) -> None:
