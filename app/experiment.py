@@ -84,6 +84,9 @@ class Experiment:
     """Control steps between two examinations as in `play.py --evaluate`, keeping the best model; none if not given."""
     eval_simulator: EngineName | Literal["both"] | None = None
     """Engine of the examinations; the one to train in if not given. both asks both, and the worse result counts."""
+    video_freq: Annotated[int | None, STEPS] = None
+    """Control steps between two films of the newest checkpoint, made on the CPU in a process of their own; none if not
+    given."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     processes: Annotated[int | Literal["auto"], Range(1, 1024)] = 1

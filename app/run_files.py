@@ -9,6 +9,7 @@ import yaml
 from torch import Tensor
 
 from app.experiment import Experiment, stored_name
+from app.filming.films import FILM_BYTES, most_films
 from app.next_command import command
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.folder import WHOLE
@@ -47,11 +48,19 @@ def announce_checkpoints(experiment: Experiment, learner: Learner) -> str:
         every = f"{experiment.save_freq:,} steps"
         periodic = experiment.total_timesteps // experiment.save_freq
         kept = periodic if kept is None else min(kept, periodic)
-    line = f"saving {_size(whole)} every {every}"
+    line, films = f"saving {_size(whole)} every {every}", announce_films(experiment)
     if kept is None:
-        return f"{line} and keeping all, those before the last {WHOLE} as {_size(light)} each"
+        return f"{line} and keeping all, those before the last {WHOLE} as {_size(light)} each{films}"
     most = min(kept, WHOLE) * whole + max(0, kept - WHOLE) * light + whole
-    return f"{line}, {_size(most + (best if experiment.eval_freq is not None else 0))} in all at most"
+    return f"{line}, {_size(most + (best if experiment.eval_freq is not None else 0))} in all at most{films}"
+
+
+def announce_films(experiment: Experiment) -> str:
+    """What the run's films will take at most, to be added to a line; nothing where there are none."""
+    if experiment.video_freq is None:
+        return ""
+    count = most_films(experiment.total_timesteps, experiment.video_freq)
+    return f"; films of {_size(count * FILM_BYTES)} at most"
 
 
 def announce_speed(experiment: Experiment, learner: Learner) -> str:

@@ -16,6 +16,7 @@ from app.build import COMPILING, Parts, build_trainer
 from app.command_line import fail
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
+from app.filming.films import Films
 from app.going_on import check_agreement, go_on
 from app.preparation import prepare
 from app.process_group import join_processes
@@ -48,6 +49,8 @@ class Run:
     console: Console
     logger: MetricsLogger | None
     """None on other ranks than 0."""
+    films: Films | None
+    """Likewise, and where none are asked for."""
     parts: Parts
 
 
@@ -72,17 +75,27 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     stream = open(os.devnull, "w") if rank else None  # noqa: SIM115
     console = Console(total_timesteps=experiment.total_timesteps, stream=stream)
     with contextlib.ExitStack() as stack:
-        logger = None
+        logger = films = None
         if rank == 0:
             folder, logger = open_run(experiment, folder, model, console)
             stack.callback(logger.close)
+            if experiment.video_freq is not None:
+                first, on_gpu = 0 if model is None else model.num_timesteps, training.device.type == "cuda"
+                films = Films(folder, experiment.video_freq, first, logger=logger, say=console.message, on_gpu=on_gpu)
+                stack.callback(films.close)
         stack.callback(console.close)
+
+        def saved(path: Path) -> None:
+            console.message(f"saved {path}")
+            if films is not None:
+                films.saved(path)
+
         checkpoints = CheckpointFolder(
             folder or experiment.log_dir,
             CHECKPOINT_PREFIX,
             keep=experiment.keep_checkpoints,
             warn=console.message,
-            saved=lambda path: console.message(f"saved {path}"),
+            saved=saved,
             refuges=(Path(tempfile.gettempdir()), Path.home(), Path.cwd()),
         )
         try:
@@ -91,7 +104,7 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             fail(str(error))
         stack.callback(processes.close)
         try:
-            run = Run(training.precision, processes, checkpoints, console, logger, training.parts)
+            run = Run(training.precision, processes, checkpoints, console, logger, films, training.parts)
             return train(experiment, model, run)
         except ProcessEndedError as error:
             console.close()
@@ -198,6 +211,8 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
             print("interrupted", file=sys.stderr)
             return 128 + (requested() or signal.SIGINT)
     console.close()
+    if run.films is not None and number is None:
+        number = run.films.finish(run.checkpoints.newest, trainer.learner.num_timesteps)
     if processes.rank == 0:
         # A signal during the last save ends a training that is complete.
         interrupted = trainer.learner.num_timesteps < experiment.total_timesteps

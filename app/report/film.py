@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.session import Session, build_controller, build_simulator, examined_task
-from biped.examination.examination import examination_config
+from app.filming.shooting import pictures
+from app.session import Session
 from biped.examination.trials import STRAIGHT, Command
 from biped.examination.video import VideoWriter
 
@@ -63,28 +62,15 @@ def shoot(session: Session, engine: str, command: Command, path: Path) -> list[N
         ValueError: the engine cannot make pictures here.
         OSError: the file cannot be written.
     """
-    simulator = build_simulator(session, engine, 1, camera=True)
-    config = examination_config(examined_task(session), SECONDS, pushes=session.options.disturbed)
-    env = session.parts.environment(simulator, config, session.options.seed)
+    control_dt = session.experiment.simulation.control_dt
+    apart = max(1, round(STRIDE_S / control_dt / STILLS))
+    kept = {round(SECONDS / control_dt) - 1 - apart * number for number in range(STILLS)}
     stills: list[NDArray[np.uint8]] = []
-    try:
-        controller = build_controller(session, env)
-        env.set_command(torch.tensor(command, device=env.device))
-        observation = env.reset()
-        ended = torch.ones(1, dtype=torch.bool, device=env.device)
-        steps = round(SECONDS / env.control_dt)
-        apart = max(1, round(STRIDE_S / env.control_dt / STILLS))
-        kept = {steps - 1 - apart * number for number in range(STILLS)}
-        with VideoWriter(path, round(1.0 / env.control_dt)) as video:
-            for index in range(steps):
-                step = env.step(controller(observation, ended).clamp(env.action_low, env.action_high))
-                observation, ended = step.observation, step.terminated | step.truncated
-                frame = simulator.render()
-                video.add(frame)
-                if index in kept:
-                    stills.append(frame)
-    finally:
-        env.close()
+    with VideoWriter(path, round(1.0 / control_dt)) as video:
+        for index, frame in enumerate(pictures(session, engine, command, SECONDS, overlay=False)):
+            video.add(frame)
+            if index in kept:
+                stills.append(frame)
     return stills
 
 

@@ -20,7 +20,7 @@ _NAME = re.compile(r"events\.out\.tfevents\.([0-9]+)\..*", re.DOTALL)
 
 
 class EventFile:
-    """One TensorBoard event file of scalars.
+    """One TensorBoard event file of scalars and animations.
 
     Written record by record on the caller's thread: TensorBoard's own `EventFileWriter` imports TensorFlow where that
     is installed, and its background thread reports a full disk as a traceback on the terminal.
@@ -54,6 +54,13 @@ class EventFile:
         """Append the scalars; they are in the operating system's hands when this returns."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def write_animation(self, tag: str, gif: bytes, step: int) -> None:
+        """Append a GIF, which TensorBoard plays among its images; likewise."""
+        width, height = struct.unpack_from("<HH", gif, 6)
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
         """Close the file."""

@@ -58,7 +58,7 @@ def next_run_folder(log_folder: Path, *, reuse: bool) -> Path:
 
 
 class MetricsLogger:
-    """Writes scalars to TensorBoard and, if asked for, to Weights & Biases.
+    """Writes scalars and films to TensorBoard and, if asked for, to Weights & Biases.
 
     Training never stops for its log: a writer that fails is reported once through `warn` and left out from then on.
 
@@ -117,6 +117,15 @@ class MetricsLogger:
         if self._wandb_run is not None:
             with self._surviving_wandb():
                 self._wandb_run.log(scalars, num_timesteps)
+
+    def log_film(self, tag: str, path: Path, gif: bytes, num_timesteps: int) -> None:
+        """Show a film: its copy as a GIF in TensorBoard, the file itself at Weights & Biases."""
+        if self._event_file is not None:
+            with self._surviving_tensorboard():
+                self._event_file.write_animation(tag, gif, num_timesteps)
+        if self._wandb_run is not None:
+            with self._surviving_wandb():
+                self._wandb_run.log_film(tag, path, num_timesteps)
 
     def log_checkpoint(self, path: Path) -> None:
         """Upload a checkpoint as the next version of the run's model at Weights & Biases; without it, do nothing.
@@ -195,6 +204,11 @@ class _WandbRun:
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
         self._run.log({**scalars, "global_step": step})
+
+    def log_film(self, tag: str, path: Path, step: int) -> None:
+        from wandb import Video
+
+        self._run.log({tag: Video(str(path), format="mp4"), "global_step": step})
 
     def log_checkpoint(self, path: Path) -> None:
         from wandb import Artifact

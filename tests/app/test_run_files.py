@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from app.experiment import Experiment
-from app.run_files import announce_checkpoints
+from app.run_files import announce_checkpoints, announce_films
 from app.training import main as train
+from configs.presets import SMOKE
 from ppo.learner import Learner
 from ppo.processes import Processes
 from ppo.runtime import Precision
@@ -45,6 +46,21 @@ def test_how_many_are_kept_is_said(keep: str, said: str, capsys: pytest.CaptureF
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("saving")]
     assert "every 2 minutes" in line
     assert said in line
+
+
+def test_films_are_announced_where_there_are_any() -> None:
+    assert announce_films(SMOKE) == ""
+    # Three multiples, and the end.
+    assert announce_films(dataclasses.replace(SMOKE, video_freq=384)) == "; films of 8.0 MB at most"
+
+
+@pytest.mark.parametrize("keep", ["20", "None"])
+def test_films_are_announced_with_the_checkpoints(keep: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # Interrupted before one is due.
+    options = ("--video-freq", "1000000", "--keep-checkpoints", keep, "--exp-name", "films")
+    assert train(["--preset", "smoke", *options], parts()) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("saving")]
+    assert line.endswith("; films of 0.0 MB at most")
 
 
 def test_a_run_of_the_main_command_stays_below_two_gigabytes() -> None:

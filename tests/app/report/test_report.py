@@ -90,7 +90,7 @@ def test_names_cannot_smuggle_anything_in() -> None:
 def test_without_a_camera_there_is_everything_else(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(self: FakeSimulation) -> None:
+    def refuse(self: FakeSimulation, robot: int) -> None:
         raise RuntimeError("no OpenGL\nhere")
 
     monkeypatch.setattr(FakeSimulation, "render", refuse)
@@ -119,7 +119,7 @@ def test_an_engine_that_cannot_be_imported_with_a_camera_is_imported_without(mon
 def test_an_interrupted_report_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(self: FakeSimulation) -> None:
+    def interrupt(self: FakeSimulation, robot: int) -> None:
         raise KeyboardInterrupt
 
     Path("page.html").write_text("older")

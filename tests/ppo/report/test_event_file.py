@@ -1,5 +1,6 @@
 """Whoever reads the event files of a run that died and was continued sees the run that went on, and nothing else."""
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from ppo.report.event_file import EventFile, event_files, read_scalars
@@ -101,7 +103,7 @@ def test_the_clock_may_have_been_put_back(tmp_path: Path) -> None:
 
 @contextmanager
 def tensorboard(folder: Path, load_fast: str) -> Iterator[str]:
-    """TensorBoard on this machine; its address."""
+    """TensorBoard on this machine; the address of what its plugins show."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", "--load_fast", load_fast],
         stdout=subprocess.PIPE,
@@ -113,7 +115,7 @@ def tensorboard(folder: Path, load_fast: str) -> Iterator[str]:
         assert process.stdout is not None
         addresses = (re.search(r"http://\S+?:([0-9]+)/", line) for line in process.stdout)
         (port,) = next(match.groups() for match in addresses if match)
-        yield f"http://localhost:{port}/data/plugin/scalars"
+        yield f"http://localhost:{port}/data/plugin"
     finally:
         process.terminate()
         process.communicate(timeout=60)
@@ -127,14 +129,59 @@ def test_tensorboard_itself_shows_the_run_that_went_on(tmp_path: Path, load_fast
     write(tmp_path / "run", DEAD)
     write(tmp_path / "run", CONTINUED, continued_from=200)
     with tensorboard(tmp_path, load_fast) as address:
-        deadline = time.monotonic() + 60.0
-        while not json.load(urlopen(f"{address}/tags", timeout=10)).get("run") and time.monotonic() < deadline:
-            time.sleep(0.1)
+        await_run(f"{address}/scalars/tags")
         shown = {
-            tag: [step for _, step, _ in json.load(urlopen(f"{address}/scalars?run=run&tag={tag}", timeout=10))]
+            tag: [step for _, step, _ in json.load(urlopen(f"{address}/scalars/scalars?run=run&tag={tag}", timeout=10))]
             for tag in EXPECTED
         }
     assert shown == EXPECTED
+
+
+def await_run(address: str) -> None:
+    """Wait until TensorBoard knows the run called `run`."""
+    deadline = time.monotonic() + 60.0
+    while not json.load(urlopen(address, timeout=10)).get("run") and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def animation(level: int) -> bytes:
+    """A GIF of two pictures, eight by six pixels."""
+    file = io.BytesIO()
+    first, second = (Image.new("RGB", (8, 6), (level + step, 0, 0)) for step in (0, 100))
+    first.save(file, "GIF", save_all=True, append_images=[second], duration=40, loop=0)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("load_fast", ["true", "false"])
+def test_tensorboard_itself_shows_animations_as_they_are(tmp_path: Path, load_fast: str) -> None:
+    if load_fast == "true":
+        pytest.importorskip("tensorboard_data_server")
+    file = EventFile(tmp_path / "run")
+    # That of an older checkpoint is there later than newer numbers.
+    file.write({"fps": 1.0}, 300)
+    for step in (100, 200):
+        file.write_animation("film", animation(step), step)
+    file.close()
+    with tensorboard(tmp_path, load_fast) as address:
+        await_run(f"{address}/images/tags")
+        found = json.load(urlopen(f"{address}/images/images?run=run&tag=film&sample=0", timeout=10))
+        assert [image["step"] for image in found] == [100, 200]
+        for image, level in zip(found, (100, 200), strict=True):
+            with urlopen(f"{address}/images/individualImage?{image['query']}", timeout=10) as answer:
+                assert answer.headers["Content-Type"] == "image/gif"
+                assert answer.read() == animation(level)
+
+
+def test_a_continued_run_forgets_the_films_of_the_dead_one(tmp_path: Path) -> None:
+    file = EventFile(tmp_path)
+    for step in (100, 200, 300):
+        file.write_animation("film", animation(0), step)
+    file.close()
+    EventFile(tmp_path, continued_from=200).close()
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    images = accumulator.Images("film")
+    assert [(image.step, image.width, image.height) for image in images] == [(100, 8, 6), (200, 8, 6)]
 
 
 def test_scalars_are_read_back(tmp_path: Path) -> None:

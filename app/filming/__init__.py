@@ -1,0 +1,1 @@
+"""Films of a policy: those of a training, and what a page about it shows."""
