@@ -14,13 +14,14 @@ from biped.task.buffers import Buffers
 from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
 from biped.task.course import Course
+from biped.task.disturbances import Disturbances
 from biped.task.gait import FootAlternation, Gait, is_standing, scheduled_contact
 from biped.task.harmonic_motion import HarmonicMotion
 from biped.task.last_push import LastPush
 from biped.task.mirror import Mirror
 from biped.task.observation_sources import knowledge_at_rest, state_at_rest
 from biped.task.observations import Observer, critic_only_columns, observation_image
-from biped.task.randomization import Randomization, pushed_velocity, uniform_integer
+from biped.task.randomization import Randomization, uniform_integer
 from biped.task.reset import InitialPoses
 from biped.task.reward_terms import RewardInputs
 from biped.task.rewards import Rewards
@@ -56,7 +57,6 @@ class BipedEnv:
         lowest = config.terminations.minimum_height
         self.lowest_height = robot.lowest_height if lowest is None else lowest
         self._longest_episode = max(1, round(config.episode_length_s / self.control_dt))
-        self._push_interval = max(1, round(config.randomization.push_interval_s / self.control_dt))
 
         default_joint_position = torch.tensor(robot.default_joint_position, device=device)
         self.randomization = Randomization(config.randomization, num_envs, robot.num_joints, self._generator)
@@ -83,6 +83,7 @@ class BipedEnv:
         self.privileged_columns = critic_only_columns(self.observer.fields)
         """Of the observation; only the critic sees them."""
         self.last_push = LastPush(num_envs, self.control_dt, device) if config.observations.last_push else None
+        self.disturbances = Disturbances(config.randomization, simulator, self.last_push, self._generator)
         self.mirror = (
             Mirror(robot, observation_image(robot, self.observer.fields), device) if config.mirror_left_stance else None
         )
@@ -99,7 +100,6 @@ class BipedEnv:
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
         self._at_rest = state_at_rest(robot, num_envs, device)
         self._knowledge_at_rest = knowledge_at_rest(robot, num_envs, device)
-        self._step_count = 0
 
     @property
     def observation_slices(self) -> dict[str, slice]:
@@ -142,7 +142,7 @@ class BipedEnv:
 
     def reset(self) -> Tensor:
         """Start a new episode in every environment and return its first observation `[N, D]`."""
-        self._step_count = 0
+        self.disturbances.step_count = 0
         measurement = self._begin_episodes(torch.ones_like(self._began), self.observer.measure(self.state))
         if self.config.randomize_episode_start:
             self.episode_steps = uniform_integer((self.num_envs,), 0, self._longest_episode - 1, self._generator)
@@ -178,17 +178,7 @@ class BipedEnv:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
         joint_target = self.actuators.step(self._action, self._latency(), self.randomization.backlash)
-        grown = self._grown()
-
-        self._step_count += 1
-        if self.last_push is not None:
-            self.last_push.step()
-        if config.randomization.push_speed > 0.0 and self._step_count % self._push_interval == 0:
-            speed = grown * config.randomization.push_speed
-            velocity = pushed_velocity(self.state, self._began, speed, self._generator)
-            self.simulator.set_velocity(*velocity)
-            if self.last_push is not None:
-                self.last_push.remember(self.state, self._began, velocity[0])
+        self.disturbances.step(self.state, self._began)
         self.simulator.step(joint_target)
         self.state = state = self.simulator.read()
         self.episode_steps = self.episode_steps + 1
@@ -219,7 +209,7 @@ class BipedEnv:
         return {
             "simulator": self.simulator.state_dict(),
             "generator": self._generator.get_state(),
-            "step_count": self._step_count,
+            "step_count": self.disturbances.step_count,
             **{name.lstrip("_"): getattr(self, name).clone() for name in SAVED},
             "state": {name: value.clone() for name, value in self.state._asdict().items()},
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -240,7 +230,7 @@ class BipedEnv:
             )
         self.simulator.load_state_dict(state["simulator"])
         self._generator.set_state(state["generator"].cpu())
-        self._step_count = state["step_count"]
+        self.disturbances.step_count = state["step_count"]
         for name in SAVED:
             setattr(self, name, state[name.lstrip("_")].to(self.device, copy=True))
         self.state = State(**{name: value.to(self.device, copy=True) for name, value in state["state"].items()})
@@ -250,18 +240,9 @@ class BipedEnv:
         """Close the simulator."""
         self.simulator.close()
 
-    def _grown(self) -> float:
-        """Share of their full strength, 0 to 1, that disturbances have reached."""
-        growth = self.config.randomization.growth_s
-        return 1.0 if growth == 0.0 else min(1.0, self._step_count * self.control_dt / growth)
-
     def _latency(self) -> Tensor:
         """`[N]` control steps from an action of this step to its effect."""
-        latency, grown = self.randomization.latency, self._grown()
-        if grown == 1.0:
-            return latency
-        shortest, longest = self.config.randomization.latency_steps
-        return latency.clamp(max=shortest + int(grown * (longest - shortest)))
+        return self.disturbances.grown_delay(self.randomization.latency, self.config.randomization.latency_steps)
 
     def _parts(self) -> dict[str, Buffers]:
         return {
@@ -311,9 +292,12 @@ class BipedEnv:
             previous_action=self._action,
             phase=gait.phase,
             standing=standing,
-            latency=self._latency(),
-            **self.randomization.lasting,
-            **({} if self.last_push is None else {"last_push": self.last_push.reading}),
+            hidden={
+                **self._knowledge_at_rest.hidden,
+                **self.randomization.lasting,
+                "latency": self._latency(),
+                **({} if self.last_push is None else {"last_push": self.last_push.reading}),
+            },
         )
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
@@ -341,8 +325,7 @@ class BipedEnv:
         self.foot_alternation.reset(mask)
         self.harmonic_motion.reset(mask, pose.joint_position.index_select(1, self._tracked_joints))
         self.contact_sensor.reset(mask)
-        if self.last_push is not None:
-            self.last_push.reset(mask)
+        self.disturbances.reset(mask)
         self._action = self._action.masked_fill(masked, 0.0)
         self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
         at_rest = self.observer.measure_at_rest(self._at_rest._replace(**pose._asdict()))

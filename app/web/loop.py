@@ -97,7 +97,7 @@ class Loop:
         self._speed, self._paused, self._advance = 1.0, False, False
         self._pace = Pace()
         self._keyed = self._falls = 0
-        drawn = walker.env.randomization.friction
+        drawn = walker.env.randomization.lasting.get("friction")
         self._friction = 1.0 if drawn is None else round(float(drawn[0]), 2)
         self._noise = torch.Generator().manual_seed(walker.session.options.seed)
         fastest = max(0.0, walker.env.config.commands.linear_velocity_x[1])
@@ -243,7 +243,8 @@ class Loop:
         self._walker.simulator.set_velocity(linear + push.to(linear), angular)
 
     def _lay_ground(self) -> None:
-        self._walker.simulator.set_friction(torch.full((1,), self._friction, device=self._walker.env.device))
+        friction = torch.full((1,), self._friction, device=self._walker.env.device)
+        self._walker.simulator.set_properties({"friction": friction})
 
     def _change(self, walker: Walker) -> None:
         """Go on with another policy, and with another robot where its task is another one."""

@@ -23,6 +23,7 @@ from biped.simulators.config import CAMERA_OFFSET, GROUND_FRICTION, LARGEST_VALU
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.genesis_cache import settle_caches
 from biped.simulators.genesis_model import morph
+from biped.simulators.genesis_properties import GenesisProperties
 from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
 
 GENESIS_VERSION = "1.4"
@@ -102,27 +103,20 @@ class GenesisSimulator:
         self._joint_dofs = even_index([joint.dofs_idx_local[0] for joint in joints], device)
         self._joint_qs = even_index([joint.qs_idx_local[0] for joint in joints], device)
         self._feet = even_index([foot.idx_local for foot in feet], device)
-        self._foot_geoms = [geom.idx for foot in feet for geom in foot.geoms]
         self._base = self._entity.get_link(robot.base_link).idx_local
 
-        self._stiffness = torch.tensor(robot.stiffness, device=device)
-        self._damping = torch.tensor(robot.damping, device=device)
-        self._effort_limit = torch.tensor(robot.effort_limit, device=device)
         self._sole_offset = torch.tensor(robot.sole_offsets, device=device)
-        self._nominal_base_mass = self._entity.get_links_mass()[:, self._base].clone()
-        self._added_mass = torch.zeros_like(self._nominal_base_mass)
-        self._nominal_base_inertia = self._entity.get_links_inertia()[:, self._base].clone()
         self._standing_pose = (
             torch.tensor([[0.0, 0.0, robot.nominal_base_height]], device=device).expand(num_envs, 3),
             torch.tensor([[1.0, 0.0, 0.0, 0.0]], device=device).expand(num_envs, 4),
             torch.tensor([robot.default_joint_position], device=device).expand(num_envs, -1),
         )
         self._target = self._standing_pose[2].clone()
-        self._strength = torch.ones_like(self._target)
         self._qpos = torch.zeros(num_envs, self._entity.n_qs, device=device)
         self._failed = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._entity.set_dofs_armature(torch.tensor([robot.armature] * num_envs, device=device), self._joint_dofs)
-        self.set_motor_strength(self._strength)
+        self._properties = GenesisProperties(self._entity, robot, device)
+        self.set_properties({"motor_strength": torch.ones_like(self._target)})
         self.reset(~self._failed, *self._standing_pose)
         self._standing = self._values()[0].clone()
 
@@ -178,44 +172,13 @@ class GenesisSimulator:
         angular = rotate_inverse(self._entity.get_qpos()[:, 3:7], base_angular_velocity_world)
         self._entity.set_dofs_velocity(torch.cat((base_linear_velocity_world, angular), dim=1), slice(0, 6))
 
-    def set_friction(self, friction: Tensor) -> None:
-        """Set the coefficient of friction between feet and ground of every robot, `[N]`, at least `GROUND_FRICTION`."""
-        ratio = friction.unsqueeze(1).repeat(1, len(self._foot_geoms))
-        self._solver.set_geoms_friction_ratio(ratio, self._foot_geoms)
+    def set_properties(self, values: Mapping[str, Tensor]) -> None:
+        """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`."""
+        self._properties.set(values)
 
-    def friction(self) -> Tensor:
-        """Coefficient of friction of the feet `[N]`, as the solver holds it."""
-        ratio: Tensor = self._solver.get_geoms_friction_ratio(self._foot_geoms)
-        return ratio.amin(dim=1)
-
-    def set_motor_strength(self, strength: Tensor) -> None:
-        """Scale both gains and the torque limit of every servo by `strength` `[N, J]`."""
-        self._strength.copy_(strength)
-        limit = self._effort_limit * strength
-        self._entity.set_dofs_kp(self._stiffness * strength, self._joint_dofs)
-        self._entity.set_dofs_kv(self._damping * strength, self._joint_dofs)
-        self._entity.set_dofs_force_range(-limit, limit, self._joint_dofs)
-
-    def motor_strength(self) -> Tensor:
-        """Factor on the proportional gain of every servo `[N, J]`, as the solver holds it."""
-        stiffness: Tensor = self._entity.get_dofs_kp(self._joint_dofs)
-        return stiffness / self._stiffness
-
-    def set_added_mass(self, mass: Tensor) -> None:
-        """Give every base `mass` `[N]` kg more than in the model, its inertia growing in proportion.
-
-        Recomputes the inertial weights of all robots, which takes longer than a step: not for every control step.
-        """
-        self._added_mass.copy_(mass)
-        total = self._nominal_base_mass + mass
-        inertia = self._nominal_base_inertia * (total / self._nominal_base_mass)[:, None, None]
-        self._entity.set_links_mass(total.unsqueeze(1), [self._base])
-        self._entity.set_links_inertia(inertia.unsqueeze(1), [self._base])
-
-    def base_mass(self) -> Tensor:
-        """Mass of every base `[N]` kg, as the solver holds it."""
-        mass: Tensor = self._entity.get_links_mass()
-        return mass[:, self._base]
+    def read_properties(self) -> dict[str, Tensor]:
+        """Every property as the solver holds it."""
+        return self._properties.read()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue from here, on `device`.
@@ -228,9 +191,7 @@ class GenesisSimulator:
             "qpos": self._entity.get_qpos(),
             "velocity": self._entity.get_dofs_velocity(),
             "joint_target": self._target.clone(),
-            "friction": self.friction(),
-            "motor_strength": self._strength.clone(),
-            "added_mass": self._added_mass.clone(),
+            **self._properties.state_dict(),
         }
         self._write_back(state)
         return state
@@ -248,9 +209,7 @@ class GenesisSimulator:
                 "use the number of environments and the robot it was saved with."
             )
         state = {name: value.to(self.device) for name, value in state.items()}
-        self.set_friction(state["friction"])
-        self.set_motor_strength(state["motor_strength"])
-        self.set_added_mass(state["added_mass"])
+        self._properties.load_state_dict(state)
         self._target.copy_(state["joint_target"])
         self._failed.zero_()
         self._write_back(state)
@@ -278,8 +237,7 @@ class GenesisSimulator:
         qpos = self._entity.get_qpos()
         velocity = self._entity.get_dofs_velocity()
         joint_position, joint_velocity = qpos[:, self._joint_qs], velocity[:, self._joint_dofs]
-        torque = self._stiffness * (self._target - joint_position) - self._damping * joint_velocity
-        torque = self._strength * torch.clamp(torque, -self._effort_limit, self._effort_limit)
+        torque = self._properties.torque(self._target, joint_position, joint_velocity)
 
         angular = self._entity.get_links_ang()
         sole = rotate(self._entity.get_links_quat(self._feet), self._sole_offset.expand(self.num_envs, 2, 3))

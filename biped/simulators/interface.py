@@ -61,20 +61,19 @@ class Simulator(Protocol):
         """Give the bases of all robots new velocities `[N, 3]` in m/s and rad/s, world frame."""
         ...
 
-    def set_friction(self, friction: Tensor) -> None:
-        """Set the friction coefficient `[N]` between each robot and its ground."""
+    def set_properties(self, values: Mapping[str, Tensor]) -> None:
+        """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`.
+
+        What is not in `values` stays as it is. It may take longer than a step.
+        """
         ...
 
-    def set_motor_strength(self, strength: Tensor) -> None:
-        """Scale the nominal motors by `strength` `[N, J]`."""
-        ...
-
-    def set_added_mass(self, mass: Tensor) -> None:
-        """Load each base with `mass` `[N]` kg on top of its nominal mass."""
+    def read_properties(self) -> dict[str, Tensor]:
+        """Every property as the solver holds it; rounded, and not for every step."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue exactly here, what the setters set included."""
+        """Everything needed to continue exactly here, what was set included."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

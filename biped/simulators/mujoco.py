@@ -30,6 +30,7 @@ from biped.simulators.config import LARGEST_VALUE, SimulationConfig
 from biped.simulators.environment_variables import unset_empty_variables
 from biped.simulators.mujoco_camera import RENDERING_REMEDY, Camera
 from biped.simulators.mujoco_model import build_model, contact_sensor, sole_site
+from biped.simulators.mujoco_properties import MujocoProperties
 from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
 
 REMEDY = "pip install mjbatch"
@@ -89,10 +90,7 @@ class MujocoSimulator:
         self._link_velocity, self._center = batch.bind("cvel", np.float32), batch.bind("subtree_com", np.float32)
         self._site, self._sensor = batch.bind("site_xpos", np.float32), batch.bind("sensordata", np.float32)
         self._disabled = batch.expand("disableflags")
-        self._geom_friction = batch.expand("geom_friction")
-        self._gain, self._bias = batch.expand("actuator_gainprm"), batch.expand("actuator_biasprm")
-        self._force_range = batch.expand("actuator_forcerange")
-        self._mass, self._inertia = batch.expand("body_mass"), batch.expand("body_inertia")
+        self._properties = MujocoProperties(batch, model, robot)
 
         joints = [model.joint(name) for name in robot.joint_names]
         feet = [model.body(name) for name in robot.foot_links]
@@ -103,23 +101,14 @@ class MujocoSimulator:
         self._soles = even_index([model.site(sole_site(name)).id for name in robot.foot_links], device)
         sensors = np.array([model.sensor(contact_sensor(name)).adr[0] for name in robot.foot_links])
         self._contact_columns = sensors[:, None] + np.arange(3)
-        self._foot_geoms = np.flatnonzero(np.isin(model.geom_bodyid, [foot.id for foot in feet]))
-        self._nominal_base_mass = float(model.body_mass[self._base])
-        self._nominal_base_inertia = model.body_inertia[self._base].copy()
         bits = mujoco.mjtDisableBit
         self._kinematics_only = int(bits.mjDSBL_CONTACT | bits.mjDSBL_CONSTRAINT | bits.mjDSBL_SENSOR)
 
-        self._stiffness = torch.tensor(robot.stiffness)
-        self._damping = torch.tensor(robot.damping)
-        self._effort_limit = torch.tensor(robot.effort_limit)
         self._target = torch.tensor([robot.default_joint_position]).repeat(num_envs, 1)
-        self._strength = torch.ones_like(self._target)
-        self._friction = torch.ones(num_envs)
-        self._added_mass = torch.zeros(num_envs)
         self._contact_force = torch.zeros(num_envs, 2)
         self._failed = torch.zeros(num_envs, dtype=torch.bool)
         self._links_are_current = False
-        self.set_motor_strength(self._strength)
+        self.set_properties({"motor_strength": torch.ones_like(self._target)})
         self.reset(
             ~self._failed,
             torch.tensor([[0.0, 0.0, robot.nominal_base_height]]).expand(num_envs, 3),
@@ -192,43 +181,14 @@ class MujocoSimulator:
         self._qvel[:, :6] = torch.cat((base_linear_velocity_world, angular), dim=1).numpy()
         self._links_are_current = False
 
-    def set_friction(self, friction: Tensor) -> None:
-        """Set the coefficient of friction between feet and ground of every robot, `[N]`, at least `GROUND_FRICTION`."""
-        self._friction.copy_(friction)
-        self._geom_friction[:, self._foot_geoms, 0] = friction.unsqueeze(1).numpy()
-
-    def friction(self) -> Tensor:
-        """Coefficient of friction of the feet `[N]`, as the solver holds it."""
-        return torch.from_numpy(self._geom_friction[:, self._foot_geoms, 0].min(axis=1)).float()
-
-    def set_motor_strength(self, strength: Tensor) -> None:
-        """Scale both gains and the torque limit of every servo by `strength` `[N, J]`."""
-        self._strength.copy_(strength)
-        stiffness, damping, limit = (
-            (value * strength).numpy() for value in (self._stiffness, self._damping, self._effort_limit)
-        )
-        self._gain[:, :, 0] = stiffness
-        self._bias[:, :, 1] = -stiffness
-        self._bias[:, :, 2] = -damping
-        self._force_range[:, :, 0] = -limit
-        self._force_range[:, :, 1] = limit
-
-    def motor_strength(self) -> Tensor:
-        """Factor on the proportional gain of every servo `[N, J]`, as the solver holds it."""
-        return torch.from_numpy(self._gain[:, :, 0]).float() / self._stiffness
-
-    def set_added_mass(self, mass: Tensor) -> None:
-        """Give every base `mass` `[N]` kg more than in the model, its inertia growing in proportion."""
-        self._added_mass.copy_(mass)
-        total = self._nominal_base_mass + mass.double().numpy()
-        self._mass[:, self._base] = total
-        self._inertia[:, self._base] = self._nominal_base_inertia * (total / self._nominal_base_mass)[:, None]
-        self._batch.set_const()
+    def set_properties(self, values: Mapping[str, Tensor]) -> None:
+        """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`."""
+        self._properties.set(values)
         self._links_are_current = False
 
-    def base_mass(self) -> Tensor:
-        """Mass of every base `[N]` kg, as the solver holds it."""
-        return torch.from_numpy(self._mass[:, self._base]).float()
+    def read_properties(self) -> dict[str, Tensor]:
+        """Every property as the solver holds it."""
+        return self._properties.read()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue from here, bit for bit."""
@@ -236,10 +196,8 @@ class MujocoSimulator:
             "physics": torch.from_numpy(self._rows.copy()),
             "foot_contact_force": self._contact_force.clone(),
             "joint_target": self._target.clone(),
-            "friction": self._friction.clone(),
-            "motor_strength": self._strength.clone(),
-            "added_mass": self._added_mass.clone(),
             "failed": self._failed.clone(),
+            **self._properties.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -254,9 +212,7 @@ class MujocoSimulator:
                 f"The saved simulation has (robots, numbers) {found}, this one {self._rows.shape}; use the simulator, "
                 "the number of environments and the robot it was saved with."
             )
-        self.set_friction(state["friction"])
-        self.set_motor_strength(state["motor_strength"])
-        self.set_added_mass(state["added_mass"])
+        self._properties.load_state_dict(state)
         self._target.copy_(state["joint_target"])
         self._failed.copy_(state["failed"])
         self._contact_force.copy_(state["foot_contact_force"])
@@ -285,8 +241,7 @@ class MujocoSimulator:
             self._update_links()
         qpos, qvel = torch.from_numpy(self._qpos).float(), torch.from_numpy(self._qvel).float()
         joint_position, joint_velocity = qpos[:, self._joint_qs], qvel[:, self._joint_dofs]
-        torque = self._stiffness * (self._target - joint_position) - self._damping * joint_velocity
-        torque = self._strength * torch.clamp(torque, -self._effort_limit, self._effort_limit)
+        torque = self._properties.torque(self._target, joint_position, joint_velocity)
         angular = rotate(qpos[:, 3:7], qvel[:, 3:6])
 
         # `cvel` of a body is (angular, linear) as if it reached to the centre of mass of the whole robot.

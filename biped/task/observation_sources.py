@@ -1,6 +1,6 @@
 """What observations take their values from: the state, what the robot knows by itself, what only a simulator knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from biped.task.mirror import OTHER_FOOT, ROTATION, VECTOR, MirrorRule, in_place
 
 
 class Knowledge(NamedTuple):
-    """What is known of `N` robots with `J` joints without measuring; from `friction` on, by a simulator only."""
+    """What is known of `N` robots with `J` joints without measuring."""
 
     command: Tensor
     """`[N, 3]` m/s, m/s, rad/s."""
@@ -26,16 +26,8 @@ class Knowledge(NamedTuple):
     """`[N]` of the gait clock, 0 to 1."""
     standing: Tensor
     """`[N]` bool, where the command asks to stand."""
-    friction: Tensor
-    """`[N]` coefficient as it was drawn; 1 where none is."""
-    motor_strength: Tensor
-    """`[N, J]` of the nominal motors."""
-    added_mass: Tensor
-    """`[N]` kg."""
-    latency: Tensor
-    """`[N]` int64, control steps."""
-    last_push: Tensor
-    """`[N, 3]` as `biped.task.last_push` describes it; 0 where the observation does not show it."""
+    hidden: Mapping[str, Tensor]
+    """What only a simulator knows, by the names in `HIDDEN`: `[N]` or `[N, W]`."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +65,46 @@ FOOT_CONTACT = Known(lambda knowledge: knowledge.foot_contact, OTHER_FOOT)
 PREVIOUS_ACTION = Known(lambda knowledge: knowledge.previous_action, other_joints)
 CLOCK = Known(lambda knowledge: clock_signal(knowledge.phase, knowledge.standing), in_place(-1.0, -1.0))
 """Half a period later, sine and cosine have turned."""
-FRICTION = Known(lambda knowledge: knowledge.friction.unsqueeze(1), in_place(1.0))
-MOTOR_STRENGTH = Known(lambda knowledge: knowledge.motor_strength, other_motors)
-ADDED_MASS = Known(lambda knowledge: knowledge.added_mass.unsqueeze(1), in_place(1.0))
-LATENCY = Known(lambda knowledge: knowledge.latency.float().unsqueeze(1), in_place(1.0))
-LAST_PUSH = Known(lambda knowledge: knowledge.last_push, VECTOR)
+
+
+class Hidden(NamedTuple):
+    """A quantity that only a simulator knows."""
+
+    width: int | None
+    """`W`; None where it has one value for each joint."""
+    neutral: float
+    """Its values where nothing is drawn and nothing has happened."""
+    source: Known
+
+    def columns(self, robot: Robot) -> int:
+        """`W` for `robot`."""
+        return robot.num_joints if self.width is None else self.width
+
+
+def hidden(name: str, width: int | None, neutral: float, mirror: MirrorRule) -> tuple[str, Hidden]:
+    """An entry of `HIDDEN`."""
+    return name, Hidden(width, neutral, Known(lambda knowledge: _columns(knowledge.hidden[name]), mirror))
+
+
+def _columns(value: Tensor) -> Tensor:
+    """Values of `N` robots, `[N]` or `[N, W]`, as `[N, W]` of float32."""
+    return value.reshape(len(value), -1).float()
+
+
+HIDDEN: Mapping[str, Hidden] = dict(
+    (
+        # The coefficient as it was drawn.
+        hidden("friction", 1, 1.0, in_place(1.0)),
+        # Of the nominal motors.
+        hidden("motor_strength", None, 1.0, other_motors),
+        # kg.
+        hidden("added_mass", 1, 0.0, in_place(1.0)),
+        # Control steps.
+        hidden("latency", 1, 0.0, in_place(1.0)),
+        # As `biped.task.last_push` describes it.
+        hidden("last_push", 3, 0.0, VECTOR),
+    )
+)
 
 
 def state_at_rest(robot: Robot, num_envs: int, device: torch.device) -> State:
@@ -117,9 +144,7 @@ def knowledge_at_rest(robot: Robot, num_envs: int, device: torch.device) -> Know
         previous_action=torch.zeros(num_envs, robot.num_joints, device=device),
         phase=torch.zeros(num_envs, device=device),
         standing=torch.ones(num_envs, dtype=torch.bool, device=device),
-        friction=torch.ones(num_envs, device=device),
-        motor_strength=torch.ones(num_envs, robot.num_joints, device=device),
-        added_mass=torch.zeros(num_envs, device=device),
-        latency=torch.zeros(num_envs, dtype=torch.int64, device=device),
-        last_push=torch.zeros(num_envs, 3, device=device),
+        hidden={
+            name: torch.full((num_envs, one.columns(robot)), one.neutral, device=device) for name, one in HIDDEN.items()
+        },
     )

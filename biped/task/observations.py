@@ -59,6 +59,12 @@ def part(fields: PartFields, on: bool = False) -> bool:
     return entry(on, Part(fields))
 
 
+def hidden_part(name: str, scale: Callable[[Robot], float] = lambda robot: 1.0) -> bool:
+    """The default of a field that appends what only a simulator knows, for the critic only; off."""
+    one = sources.HIDDEN[name]
+    return part(lambda robot, config: [critic_field(name, one.source, one.columns(robot), scale(robot))])
+
+
 @dataclass(frozen=True)
 class ObservationConfig:
     """What is observed, with what noise, in what scale.
@@ -77,19 +83,15 @@ class ObservationConfig:
     """Append angles and velocities of the joints that are not in the observation yet."""
     contact_force: bool = part(lambda robot, config: [critic_field("contact_force", sources.CONTACT_FORCE, 2, 0.25)])
     """Append the force on each foot, for the critic only (2 values)."""
-    friction: bool = part(lambda robot, config: [critic_field("friction", sources.FRICTION, 1)])
+    friction: bool = hidden_part("friction")
     """Append the friction coefficient as it was drawn, for the critic only."""
-    motor_strength: bool = part(
-        lambda robot, config: [critic_field("motor_strength", sources.MOTOR_STRENGTH, robot.num_joints)]
-    )
+    motor_strength: bool = hidden_part("motor_strength")
     """Append the strength of every motor, for the critic only."""
-    added_mass: bool = part(
-        lambda robot, config: [critic_field("added_mass", sources.ADDED_MASS, 1, 1.0 / robot.base_mass)]
-    )
+    added_mass: bool = hidden_part("added_mass", lambda robot: 1.0 / robot.base_mass)
     """Append the mass added to the base, as a share of its own, for the critic only."""
-    latency: bool = part(lambda robot, config: [critic_field("latency", sources.LATENCY, 1)])
+    latency: bool = hidden_part("latency")
     """Append the control steps from an action to its effect, for the critic only."""
-    last_push: bool = part(lambda robot, config: [critic_field("last_push", sources.LAST_PUSH, 3)])
+    last_push: bool = hidden_part("last_push")
     """Append the last push of the episode and the time since then, for the critic only (3 values)."""
     critic_only: tuple[str, ...] = ()
     """Names of further parts that the actor does not see, such as base_height; the critic sees them without noise."""

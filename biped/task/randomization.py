@@ -1,29 +1,44 @@
-"""Domain randomisation: what differs from robot to robot, and pushes."""
+"""Domain randomisation: what differs from robot to robot, and what happens to them."""
 
-import math
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from biped.simulators.interface import Simulator
-from biped.simulators.state import State, rotate
 from biped.task.buffers import Buffers
+from biped.task.table import entries, entry
 from ppo.value_ranges import Range, check_order, check_ranges
+
+Bounds = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """A property that is drawn once, for the whole run."""
+
+    per: Literal["robot", "joint"]
+    """What has a value of its own."""
+
+
+def lasting(per: Literal["robot", "joint"], bounds: Bounds = None) -> Bounds:
+    """The default `bounds` of a property that lasts for the whole run; handed to the simulator under its name."""
+    return entry(bounds, Lasting(per))
 
 
 @dataclass(frozen=True)
 class RandomizationConfig:
     """Ranges are drawn from uniformly; `None` switches a randomisation off."""
 
-    friction: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.4, 1.25)
+    friction: Annotated[Bounds, Range(0.0, 1000.0)] = lasting("robot", (0.4, 1.25))
     """Friction coefficient between robot and ground; one per robot, for the whole run."""
-    motor_strength: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.6, 1.2)
+    motor_strength: Annotated[Bounds, Range(0.0, 1000.0)] = lasting("joint", (0.6, 1.2))
     """Factor on the nominal motor; one per joint of each robot, for the whole run."""
-    added_mass: Annotated[tuple[float, float] | None, Range(-1000.0, 1000.0)] = None
+    added_mass: Annotated[Bounds, Range(-1000.0, 1000.0)] = lasting("robot")
     """kg on the base, less than the model's where negative; one per robot, for the whole run."""
-    backlash: Annotated[tuple[float, float] | None, Range(0.0, 1000.0)] = (0.01, 0.07)
+    backlash: Annotated[Bounds, Range(0.0, 1000.0)] = (0.01, 0.07)
     """rad of slack; one per joint of each robot, drawn anew for every episode."""
     latency_steps: Annotated[tuple[int, int], Range(0, 10_000)] = (1, 1)
     """Control steps from an action to its effect, both ends included; one per robot, drawn anew for every episode."""
@@ -44,9 +59,7 @@ class RandomizationConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        check_order(
-            self, "friction", "motor_strength", "added_mass", "backlash", "latency_steps", "contact_delay_steps"
-        )
+        check_order(self, *(each.name for each in fields(self) if isinstance(getattr(self, each.name), Sequence)))
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -59,54 +72,22 @@ def uniform_integer(shape: tuple[int, ...], low: int, high: int, generator: torc
     return torch.randint(low, high + 1, shape, device=generator.device, generator=generator)
 
 
-def pushed_velocity(state: State, at_rest: Tensor, speed: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Base velocities after a push in a random horizontal direction by 0 to `speed` m/s.
-
-    Args:
-        state: The state before the push.
-        at_rest: `[N]` bool, robots that have been put at rest since `state` was read.
-        speed: m/s.
-        generator: Source of the random numbers.
-
-    Returns:
-        Linear velocity `[N, 3]` in m/s and angular velocity `[N, 3]` in rad/s, both in the world frame.
-    """
-    velocity = torch.stack((state.base_linear_velocity, state.base_angular_velocity), dim=1)
-    velocity.masked_fill_(at_rest.view(-1, 1, 1), 0.0)
-    linear, angular = rotate(state.base_quaternion.unsqueeze(1), velocity).unbind(1)
-    num_envs = linear.shape[0]
-    change = uniform((num_envs,), 0.0, speed, generator)
-    direction = uniform((num_envs,), 0.0, 2.0 * math.pi, generator)
-    push = torch.stack((change * direction.cos(), change * direction.sin(), torch.zeros_like(change)), dim=-1)
-    return linear + push, angular
-
-
 class Randomization(Buffers):
     """The drawn properties of `N` robots with `J` joints."""
 
-    persistent: ClassVar[tuple[str, ...]] = (
-        "friction",
-        "motor_strength",
-        "added_mass",
-        "backlash",
-        "latency",
-        "contact_delay",
-    )
+    persistent: ClassVar[tuple[str, ...]] = ("backlash", "latency", "contact_delay")
 
     def __init__(self, config: RandomizationConfig, num_envs: int, num_joints: int, generator: torch.Generator) -> None:
         """Draw every property once."""
         self._config = config
         self._generator = generator
-
-        def draw(bounds: tuple[float, float] | None, *shape: int) -> Tensor | None:
-            return None if bounds is None else uniform(shape, *bounds, generator)
-
-        self.friction = draw(config.friction, num_envs)
-        """`[N]`, or None where the simulator's own value stays."""
-        self.motor_strength = draw(config.motor_strength, num_envs, num_joints)
-        """`[N, J]`, or None."""
-        self.added_mass = draw(config.added_mass, num_envs)
-        """`[N]` kg, or None."""
+        shapes = {"robot": (num_envs,), "joint": (num_envs, num_joints)}
+        self.lasting = {
+            name: uniform(shapes[property.per], bounds[0], bounds[1], generator)
+            for name, property in entries(type(config), Lasting).items()
+            if (bounds := getattr(config, name)) is not None
+        }
+        """What was drawn for the whole run, `[N]` or `[N, J]`, by name; nothing where the model stays as it is."""
         self.backlash = uniform((num_envs, num_joints), *(config.backlash or (0.0, 0.0)), generator)
         """`[N, J]` rad."""
         self.latency = uniform_integer((num_envs,), *config.latency_steps, generator)
@@ -114,20 +95,9 @@ class Randomization(Buffers):
         self.contact_delay = uniform_integer((num_envs,), *config.contact_delay_steps, generator)
         """`[N]` control steps."""
 
-    @property
-    def lasting(self) -> dict[str, Tensor]:
-        """The properties that were drawn for the whole run, by name."""
-        drawn = {"friction": self.friction, "motor_strength": self.motor_strength, "added_mass": self.added_mass}
-        return {name: value for name, value in drawn.items() if value is not None}
-
     def apply(self, simulator: Simulator) -> None:
         """Hand the properties that last for the whole run to the simulator."""
-        if self.friction is not None:
-            simulator.set_friction(self.friction)
-        if self.motor_strength is not None:
-            simulator.set_motor_strength(self.motor_strength)
-        if self.added_mass is not None:
-            simulator.set_added_mass(self.added_mass)
+        simulator.set_properties(self.lasting)
 
     def redraw(self, mask: Tensor) -> None:
         """Draw what changes with every episode anew for the robots in `mask` `[N]` bool."""
@@ -135,9 +105,20 @@ class Randomization(Buffers):
         if config.backlash is not None:
             backlash = uniform(tuple(self.backlash.shape), *config.backlash, generator)
             self.backlash = torch.where(mask.unsqueeze(-1), backlash, self.backlash)
-        if config.latency_steps[0] < config.latency_steps[1]:
-            latency = uniform_integer(tuple(self.latency.shape), *config.latency_steps, generator)
-            self.latency = torch.where(mask, latency, self.latency)
-        if config.contact_delay_steps[0] < config.contact_delay_steps[1]:
-            delay = uniform_integer(tuple(self.contact_delay.shape), *config.contact_delay_steps, generator)
-            self.contact_delay = torch.where(mask, delay, self.contact_delay)
+        self.latency = self._redrawn(self.latency, config.latency_steps, mask)
+        self.contact_delay = self._redrawn(self.contact_delay, config.contact_delay_steps, mask)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of everything drawn, by name."""
+        return {**super().state_dict(), **{name: value.clone() for name, value in self.lasting.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue with what was drawn when `state_dict` was taken."""
+        super().load_state_dict(state)
+        self.lasting = {name: self._restored(name, value, state) for name, value in self.lasting.items()}
+
+    def _redrawn(self, delay: Tensor, bounds: tuple[int, int], mask: Tensor) -> Tensor:
+        """Delays `[N]` within `bounds`, new ones for the robots in `mask` `[N]` bool."""
+        if bounds[0] == bounds[1]:
+            return delay
+        return torch.where(mask, uniform_integer(tuple(delay.shape), *bounds, self._generator), delay)

@@ -229,8 +229,7 @@ def test_contact_faults_touch_the_observation_and_not_the_rewards() -> None:
 
 def test_motors_and_friction_differ_between_robots_as_drawn() -> None:
     env, simulator = make_env(EnvConfig(), 64)
-    assert env.randomization.friction is not None
-    assert torch.equal(simulator.friction, env.randomization.friction)
+    assert torch.equal(simulator.friction, env.randomization.lasting["friction"])
     assert simulator.motor_strength.unique().numel() > 500
 
 
@@ -286,12 +285,12 @@ def test_disturbances_grow_and_go_on_growing_where_they_were() -> None:
         return float(simulator.velocity_settings[-1][0].norm(dim=-1).max())
 
     assert push(env, simulator) == 0.0
-    env._step_count = 50
+    env.disturbances.step_count = 50
     assert push(env, simulator) == pytest.approx(0.5, abs=0.02)
     other, _ = make_env(env.config, num_envs=512)
     other.load_state_dict(env.state_dict())
-    assert other._grown() == env._grown() == pytest.approx(0.51)
-    env._step_count = 1000
+    assert other.disturbances.grown == env.disturbances.grown == pytest.approx(0.51)
+    env.disturbances.step_count = 1000
     assert push(env, simulator) == pytest.approx(1.0, abs=0.02)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biped.robots.library import BIPED
 from biped.robots.robot import Robot
+from biped.simulators.properties import PROPERTIES
 from biped.simulators.state import State, make_state
 
 DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
@@ -107,19 +108,16 @@ class FakeSimulator:
         self.velocity_settings.append((base_linear_velocity_world.clone(), base_angular_velocity_world.clone()))
         self.push = base_linear_velocity_world.clone()
 
-    def set_friction(self, friction: Tensor) -> None:
-        self.friction = friction.clone()
+    def set_properties(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value.clone())
 
-    def set_motor_strength(self, strength: Tensor) -> None:
-        self.motor_strength = strength.clone()
-
-    def set_added_mass(self, mass: Tensor) -> None:
-        self.added_mass = mass.clone()
+    def read_properties(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name).clone() for name in PROPERTIES}
 
     def state_dict(self) -> dict[str, Any]:
         moving = ("joint_position", "base_position", "base_quaternion", "push")
-        names = (*moving, "friction", "motor_strength", "added_mass")
-        return {name: getattr(self, name).clone() for name in names}
+        return {name: getattr(self, name).clone() for name in (*moving, *PROPERTIES)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():

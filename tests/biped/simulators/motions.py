@@ -6,6 +6,7 @@ from torch import Tensor
 from biped.robots.library import BIPED
 from biped.simulators.genesis import GenesisSimulator
 from biped.simulators.mujoco import MujocoSimulator
+from biped.simulators.properties import PROPERTIES
 from biped.simulators.state import State
 
 DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
@@ -30,13 +31,11 @@ def all_of(simulation: Simulator) -> Tensor:
 
 def make_nominal(simulation: Simulator) -> None:
     """Let robots like the model stand at the origin."""
-    num_envs = simulation.num_envs
-    simulation.set_friction(torch.ones(num_envs))
-    simulation.set_motor_strength(torch.ones(num_envs, BIPED.num_joints))
-    # In Genesis it takes long.
-    if not torch.equal(simulation.base_mass(), torch.full((num_envs,), 0.9)):
-        simulation.set_added_mass(torch.zeros(num_envs))
-    simulation.reset(all_of(simulation), *standing_pose(num_envs))
+    # Masses take long in Genesis: what is nominal already is left alone.
+    held = simulation.read_properties()
+    nominal = {name: torch.full_like(value, PROPERTIES[name].neutral) for name, value in held.items()}
+    simulation.set_properties({name: value for name, value in nominal.items() if not torch.equal(value, held[name])})
+    simulation.reset(all_of(simulation), *standing_pose(simulation.num_envs))
 
 
 def lift(simulation: Simulator) -> None:

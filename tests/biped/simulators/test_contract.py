@@ -1,7 +1,6 @@
 """What every engine must do, held by the same tests."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,8 +8,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from biped.robots.library import BIPED
-from biped.simulators.config import SimulationConfig
-from biped.simulators.mujoco import MujocoSimulator
 from tests.biped.simulators.motions import (
     WEIGHT,
     Simulator,
@@ -18,28 +15,10 @@ from tests.biped.simulators.motions import (
     flat,
     hold,
     lift,
-    make_nominal,
     standing_pose,
     targets,
     trajectory,
 )
-from tests.conftest import NUM_ENVS
-
-
-@pytest.fixture(scope="module")
-def mujoco_simulation() -> Iterator[MujocoSimulator]:
-    """As many robots in MuJoCo as the shared ones in Genesis, in whatever state the last test left them."""
-    simulation = MujocoSimulator(BIPED, NUM_ENVS, SimulationConfig(), torch.device("cpu"))
-    yield simulation
-    simulation.close()
-
-
-@pytest.fixture(params=["mujoco", pytest.param("genesis", marks=pytest.mark.genesis)])
-def simulation(request: pytest.FixtureRequest) -> Simulator:
-    """Nominal robots standing at rest at the origin."""
-    simulation: Simulator = request.getfixturevalue(f"{request.param}_simulation")
-    make_nominal(simulation)
-    return simulation
 
 
 def test_a_reset_is_read_back_exactly_and_joints_keep_their_order(simulation: Simulator) -> None:
@@ -128,7 +107,7 @@ def test_a_mirrored_robot_moves_as_the_mirror_image(simulation: Simulator, heigh
 
 def test_torques_follow_the_pd_law_up_to_the_limit(simulation: Simulator) -> None:
     strength = torch.linspace(0.6, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, BIPED.num_joints)
-    simulation.set_motor_strength(strength)
+    simulation.set_properties({"motor_strength": strength})
     lift(simulation)
     target = standing_pose(simulation.num_envs)[2]
     target[:, 3] += 0.2
@@ -153,50 +132,6 @@ def test_foot_velocity_is_the_rate_of_foot_position(simulation: Simulator) -> No
     mean_velocity = 0.5 * (velocities[-1] + velocities[-2])
     assert mean_velocity.norm(dim=-1).min() > 0.3
     assert_close(moved / simulation.control_dt, mean_velocity, atol=0.05, rtol=0.05)
-
-
-def test_randomised_properties_are_read_back_and_differ_between_robots(simulation: Simulator) -> None:
-    generator = torch.Generator().manual_seed(0)
-    friction = 0.4 + torch.rand(simulation.num_envs, generator=generator)
-    strength = 0.6 + torch.rand(simulation.num_envs, BIPED.num_joints, generator=generator)
-    mass = torch.linspace(0.0, 0.4, simulation.num_envs)
-    simulation.set_friction(friction)
-    simulation.set_motor_strength(strength)
-    simulation.set_added_mass(mass)
-    assert torch.equal(simulation.friction(), friction)
-    assert_close(simulation.motor_strength(), strength)
-    assert_close(simulation.base_mass(), 0.9 + mass)
-    simulation.reset(all_of(simulation), *standing_pose(simulation.num_envs))
-    assert torch.equal(simulation.friction(), friction)
-    assert_close(simulation.motor_strength(), strength)
-    assert_close(simulation.base_mass(), 0.9 + mass)
-
-
-def test_added_mass_weighs_on_the_feet_and_setting_it_twice_adds_once(simulation: Simulator) -> None:
-    mass = torch.linspace(0.0, 0.4, simulation.num_envs)
-    simulation.set_added_mass(mass)
-    simulation.set_added_mass(mass)
-    force = hold(simulation, 100).foot_contact_force.sum(dim=1)
-    assert_close(force, WEIGHT + 9.81 * mass, rtol=0.01, atol=0.0)
-
-
-def test_weaker_motors_sag_more(simulation: Simulator) -> None:
-    strength = torch.linspace(0.7, 1.2, simulation.num_envs)
-    simulation.set_motor_strength(strength.unsqueeze(1).expand(-1, BIPED.num_joints))
-    height = hold(simulation, 75).base_position[:, 2]
-    assert (height.diff() > 0.0).all()
-
-
-def test_feet_slide_further_the_lower_their_friction(simulation: Simulator) -> None:
-    friction = torch.tensor([0.05, 0.2, 0.8]).repeat(4)[: simulation.num_envs]
-    simulation.set_friction(friction)
-    before = hold(simulation, 25).foot_position
-    velocity = torch.zeros(simulation.num_envs, 3)
-    velocity[:, 1] = 0.6
-    simulation.set_velocity(velocity, torch.zeros(simulation.num_envs, 3))
-    slid = (hold(simulation, 15).foot_position - before)[:3, :, 1].mean(dim=1)
-    assert slid[0] > 2.0 * slid[2]
-    assert slid[0] > slid[1] > slid[2]
 
 
 def test_velocities_are_set_in_the_world_frame_and_joints_keep_theirs(simulation: Simulator) -> None:
@@ -292,28 +227,6 @@ def test_a_robot_beyond_all_bounds_has_failed(simulation: Simulator) -> None:
     state = simulation.read()
     assert state.failed.nonzero().flatten().tolist() == [3]
     assert torch.equal(state.base_position[3], torch.tensor([0.0, 0.0, BIPED.nominal_base_height]))
-
-
-def test_a_restored_simulation_continues_bit_for_bit(simulation: Simulator) -> None:
-    joint_targets = targets(simulation.num_envs, 60)
-    simulation.set_friction(torch.linspace(0.4, 1.2, simulation.num_envs))
-    simulation.set_motor_strength(torch.linspace(0.8, 1.2, simulation.num_envs).unsqueeze(1).expand(-1, 9))
-    simulation.set_added_mass(torch.linspace(0.0, 0.4, simulation.num_envs))
-    trajectory(simulation, joint_targets[:20])
-    before = simulation.read()
-    saved = simulation.state_dict()
-    after = simulation.read()
-    assert torch.equal(before.base_quaternion, after.base_quaternion)
-    assert torch.equal(before.joint_velocity, after.joint_velocity)
-    continued = trajectory(simulation, joint_targets[20:])
-
-    simulation.set_friction(torch.ones(simulation.num_envs))
-    simulation.set_motor_strength(torch.ones(simulation.num_envs, 9))
-    simulation.set_added_mass(torch.zeros(simulation.num_envs))
-    trajectory(simulation, joint_targets[:7])
-    simulation.load_state_dict(saved)
-    assert torch.equal(simulation.read().joint_torque, after.joint_torque)
-    assert torch.equal(trajectory(simulation, joint_targets[20:]), continued)
 
 
 @pytest.mark.parametrize(("axis", "rate"), [(0, 0.8), (1, -0.6), (2, 1.5)])

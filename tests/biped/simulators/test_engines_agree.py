@@ -39,9 +39,9 @@ def both(
     strength[:, 4:8] = strength[:, :4]
     states = []
     for simulation in (genesis, other):
-        simulation.set_friction(torch.linspace(0.5, 1.2, NUM_ENVS))
-        simulation.set_motor_strength(strength)
-        simulation.set_added_mass(torch.linspace(0.0, 0.4, NUM_ENVS))
+        simulation.set_properties({"friction": torch.linspace(0.5, 1.2, NUM_ENVS)})
+        simulation.set_properties({"motor_strength": strength})
+        simulation.set_properties({"added_mass": torch.linspace(0.0, 0.4, NUM_ENVS)})
         simulation.reset(all_of(simulation), position, quaternion, joint_position)
     for step in range(steps):
         for simulation in (genesis, other):

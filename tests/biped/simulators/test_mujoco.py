@@ -68,7 +68,7 @@ def test_the_servos_of_mujoco_follow_the_pd_law_up_to_their_limit() -> None:
     simulation = MujocoSimulator(BIPED, NUM_ENVS, fine(SimulationConfig()), CPU)
     applied = simulation._batch.bind("qfrc_actuator", np.float32)
     strength = torch.linspace(0.6, 1.2, NUM_ENVS).unsqueeze(1).expand(-1, BIPED.num_joints)
-    simulation.set_motor_strength(strength)
+    simulation.set_properties({"motor_strength": strength})
     lift(simulation)
     target = standing_pose(NUM_ENVS)[2]
     target[:, 3] += 0.2
@@ -180,7 +180,7 @@ def test_another_simulation_continues_from_a_state_bit_for_bit_and_saving_leaves
     simulation: MujocoSimulator,
 ) -> None:
     joint_targets = targets(NUM_ENVS, 20)
-    simulation.set_added_mass(torch.linspace(0.0, 0.4, NUM_ENVS))
+    simulation.set_properties({"added_mass": torch.linspace(0.0, 0.4, NUM_ENVS)})
     expected = trajectory(simulation, joint_targets)
     simulation.reset(EVERY, *standing_pose(NUM_ENVS))
     first = trajectory(simulation, joint_targets[:10])

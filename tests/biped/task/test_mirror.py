@@ -58,8 +58,11 @@ def mirrored_knowledge(knowledge: Knowledge) -> Knowledge:
         foot_contact=knowledge.foot_contact.flip(1),
         previous_action=mirrored_joints(knowledge.previous_action),
         phase=(knowledge.phase + 0.5) % 1.0,
-        motor_strength=-mirrored_joints(knowledge.motor_strength),
-        last_push=knowledge.last_push * LEFT_TO_RIGHT,
+        hidden={
+            **knowledge.hidden,
+            "motor_strength": -mirrored_joints(knowledge.hidden["motor_strength"]),
+            "last_push": knowledge.hidden["last_push"] * LEFT_TO_RIGHT,
+        },
     )
 
 
@@ -93,11 +96,13 @@ def test_the_mirror_image_is_what_the_mirrored_robot_would_observe() -> None:
         previous_action=draw(2, 9),
         phase=torch.tensor([0.1, 0.7]),
         standing=torch.zeros(2, dtype=torch.bool),
-        friction=draw(2),
-        motor_strength=draw(2, 9),
-        added_mass=draw(2),
-        latency=torch.tensor([1, 2]),
-        last_push=draw(2, 3),
+        hidden={
+            "friction": draw(2),
+            "motor_strength": draw(2, 9),
+            "added_mass": draw(2),
+            "latency": torch.tensor([1, 2]),
+            "last_push": draw(2, 3),
+        },
     )
     observer = Observer(BIPED, EVERYTHING, generator)
     mirror = Mirror(BIPED, observation_image(BIPED, observer.fields), CPU)

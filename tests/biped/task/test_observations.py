@@ -38,11 +38,13 @@ KNOWLEDGE = Knowledge(
     previous_action=torch.arange(10.0, 19.0)[None],
     phase=torch.tensor([math.asin(0.6) / (2 * math.pi)]),
     standing=torch.tensor([False]),
-    friction=torch.tensor([0.7]),
-    motor_strength=torch.arange(1.0, 10.0)[None],
-    added_mass=torch.tensor([BIPED.base_mass / 2.0]),
-    latency=torch.tensor([2]),
-    last_push=torch.tensor([[0.3, -0.2, 1.5]]),
+    hidden={
+        "friction": torch.tensor([0.7]),
+        "motor_strength": torch.arange(1.0, 10.0)[None],
+        "added_mass": torch.tensor([BIPED.base_mass / 2.0]),
+        "latency": torch.tensor([2]),
+        "last_push": torch.tensor([[0.3, -0.2, 1.5]]),
+    },
 )
 
 
@@ -162,12 +164,11 @@ def test_observations_are_clipped() -> None:
 
 def test_a_robot_at_rest_measures_like_its_state() -> None:
     observer = make_observer(QUIET)
-    position = torch.randn(2, 9)
-    state = upright_state(2)._replace(joint_position=position)
-    knowledge = Knowledge(*(value.repeat(2, *[1] * (value.dim() - 1)) for value in KNOWLEDGE))
-    noise = observer.draw_noise(2)
-    measured = observer.measure_at_rest(state_at_rest(BIPED, 2, torch.device("cpu"))._replace(joint_position=position))
-    assert torch.equal(observer(measured, knowledge, noise), observer(observer.measure(state), knowledge, noise))
+    position = torch.randn(1, 9)
+    state = upright_state(1)._replace(joint_position=position)
+    noise = observer.draw_noise(1)
+    measured = observer.measure_at_rest(state_at_rest(BIPED, 1, torch.device("cpu"))._replace(joint_position=position))
+    assert torch.equal(observer(measured, KNOWLEDGE, noise), observer(observer.measure(state), KNOWLEDGE, noise))
 
 
 def test_observing_leaves_the_state_alone() -> None:

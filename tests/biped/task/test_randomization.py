@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from biped.task.contact_sensor import ContactSensor
-from biped.task.randomization import Randomization, RandomizationConfig, pushed_velocity
-from tests.biped.simulators.fake_simulator import FakeSimulator, upright_state
+from biped.task.randomization import Randomization, RandomizationConfig
+from tests.biped.simulators.fake_simulator import FakeSimulator
 
 OFF = RandomizationConfig(friction=None, motor_strength=None, backlash=None)
 
@@ -22,13 +22,10 @@ def assert_fills(values: torch.Tensor, low: float, high: float) -> None:
 
 def test_properties_fill_the_reference_ranges() -> None:
     drawn = Randomization(RandomizationConfig(added_mass=(-0.2, 0.4)), 4096, 9, generator())
-    assert drawn.friction is not None
-    assert drawn.motor_strength is not None
-    assert drawn.added_mass is not None
-    assert drawn.motor_strength.shape == drawn.backlash.shape == (4096, 9)
-    assert_fills(drawn.friction, 0.4, 1.25)
-    assert_fills(drawn.motor_strength, 0.6, 1.2)
-    assert_fills(drawn.added_mass, -0.2, 0.4)
+    assert drawn.lasting["motor_strength"].shape == drawn.backlash.shape == (4096, 9)
+    assert_fills(drawn.lasting["friction"], 0.4, 1.25)
+    assert_fills(drawn.lasting["motor_strength"], 0.6, 1.2)
+    assert_fills(drawn.lasting["added_mass"], -0.2, 0.4)
     assert_fills(drawn.backlash, 0.01, 0.07)
     assert drawn.latency.eq(1).all()
     assert drawn.contact_delay.eq(0).all()
@@ -36,16 +33,14 @@ def test_properties_fill_the_reference_ranges() -> None:
 
 def test_robots_differ_from_each_other() -> None:
     drawn = Randomization(RandomizationConfig(), 64, 9, generator())
-    assert drawn.friction is not None
-    assert drawn.friction.unique().numel() == 64
+    assert drawn.lasting["friction"].unique().numel() == 64
 
 
 def test_apply_hands_over_what_is_on_and_nothing_else() -> None:
     simulator = FakeSimulator(4)
     drawn = Randomization(RandomizationConfig(motor_strength=None), 4, 9, generator())
     drawn.apply(simulator)
-    assert drawn.friction is not None
-    assert torch.equal(simulator.friction, drawn.friction)
+    assert torch.equal(simulator.friction, drawn.lasting["friction"])
     assert simulator.motor_strength.eq(1.0).all()
     assert simulator.added_mass.eq(0.0).all()
 
@@ -75,7 +70,7 @@ def test_redraw_changes_backlash_and_latencies_of_masked_robots_only() -> None:
 def test_switched_off_means_neutral() -> None:
     drawn = Randomization(OFF, 8, 9, generator())
     drawn.redraw(torch.ones(8, dtype=torch.bool))
-    assert (drawn.friction, drawn.motor_strength, drawn.added_mass) == (None, None, None)
+    assert drawn.lasting == {}
     assert not drawn.backlash.any()
     assert set(drawn.state_dict()) == {"backlash", "latency", "contact_delay"}
 
@@ -93,31 +88,6 @@ def test_properties_survive_saving() -> None:
 def test_impossible_ranges_are_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"RandomizationConfig.{next(iter(wrong))}"):
         RandomizationConfig(**wrong)  # type: ignore[arg-type]
-
-
-def test_a_push_changes_the_horizontal_velocity_by_up_to_its_speed() -> None:
-    num_envs = 4096
-    state = upright_state(num_envs)._replace(
-        # Turned by 90 degrees to the left: the body's x axis is the world's y axis.
-        base_quaternion=torch.tensor([[0.5**0.5, 0.0, 0.0, 0.5**0.5]]).repeat(num_envs, 1),
-        base_linear_velocity=torch.tensor([[2.0, 0.0, 0.3]]).repeat(num_envs, 1),
-        base_angular_velocity=torch.tensor([[1.0, 0.0, 0.7]]).repeat(num_envs, 1),
-    )
-    moving = torch.zeros(num_envs, dtype=torch.bool)
-    linear, angular = pushed_velocity(state, moving, 1.0, generator())
-    torch.testing.assert_close(angular, torch.tensor([[0.0, 1.0, 0.7]]).repeat(num_envs, 1))
-    change = linear - torch.tensor([0.0, 2.0, 0.3])
-    torch.testing.assert_close(change[:, 2], torch.zeros(num_envs), atol=1e-6, rtol=0)
-    assert_fills(change[:, :2].norm(dim=1), 0.0, 1.0)
-    assert change.mean(0).abs().amax().item() < 0.03
-
-
-def test_a_robot_put_at_rest_is_pushed_from_rest() -> None:
-    state = upright_state(2)._replace(base_linear_velocity=torch.full((2, 3), 5.0))
-    linear, angular = pushed_velocity(state, torch.tensor([True, False]), 1.0, generator())
-    assert linear[0].norm().item() <= 1.0
-    assert linear[1].norm().item() > 5.0
-    assert not angular.any()
 
 
 def sensor_readings(config: RandomizationConfig, delay: int, contacts: list[bool]) -> list[float]:

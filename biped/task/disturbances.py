@@ -1,0 +1,89 @@
+"""What happens to all robots at once while they walk: pushes, and the time in which disturbances grow."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from biped.simulators.interface import Simulator
+from biped.simulators.state import State, rotate
+from biped.task.last_push import LastPush
+from biped.task.randomization import RandomizationConfig, uniform
+
+
+def horizontal(largest: float, num_envs: int, generator: torch.Generator) -> Tensor:
+    """Vectors `[N, 3]` in random horizontal directions, their lengths uniform between 0 and `largest`."""
+    length = uniform((num_envs,), 0.0, largest, generator)
+    direction = uniform((num_envs,), 0.0, 2.0 * math.pi, generator)
+    return torch.stack((length * direction.cos(), length * direction.sin(), torch.zeros_like(length)), dim=-1)
+
+
+def pushed_velocity(state: State, at_rest: Tensor, speed: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Base velocities after a push in a random horizontal direction by 0 to `speed` m/s.
+
+    Args:
+        state: The state before the push.
+        at_rest: `[N]` bool, robots that have been put at rest since `state` was read.
+        speed: m/s.
+        generator: Source of the random numbers.
+
+    Returns:
+        Linear velocity `[N, 3]` in m/s and angular velocity `[N, 3]` in rad/s, both in the world frame.
+    """
+    velocity = torch.stack((state.base_linear_velocity, state.base_angular_velocity), dim=1)
+    velocity.masked_fill_(at_rest.view(-1, 1, 1), 0.0)
+    linear, angular = rotate(state.base_quaternion.unsqueeze(1), velocity).unbind(1)
+    return linear + horizontal(speed, len(linear), generator), angular
+
+
+class Disturbances:
+    """Disturbances of the robots of a simulator, timed by the control steps since the training began."""
+
+    def __init__(
+        self,
+        config: RandomizationConfig,
+        simulator: Simulator,
+        last_push: LastPush | None,
+        generator: torch.Generator,
+    ) -> None:
+        """Begin before the first control step; `last_push` is told of every push."""
+        self._config = config
+        self._simulator = simulator
+        self._last_push = last_push
+        self._generator = generator
+        self._push_interval = max(1, round(config.push_interval_s / simulator.control_dt))
+        self.step_count = 0
+        """Control steps since the training began."""
+
+    @property
+    def grown(self) -> float:
+        """Share of their full strength, 0 to 1, that disturbances have reached."""
+        growth = self._config.growth_s
+        return 1.0 if growth == 0.0 else min(1.0, self.step_count * self._simulator.control_dt / growth)
+
+    def grown_delay(self, delay: Tensor, bounds: tuple[int, int]) -> Tensor:
+        """What has grown of delays `[N]` within `bounds`, in control steps."""
+        grown, (shortest, longest) = self.grown, bounds
+        return delay if grown == 1.0 else delay.clamp(max=shortest + int(grown * (longest - shortest)))
+
+    def step(self, state: State, at_rest: Tensor) -> None:
+        """Disturb the robots before the next control step.
+
+        Args:
+            state: the state before it.
+            at_rest: `[N]` bool, robots that have been put at rest since `state` was read.
+        """
+        config, grown = self._config, self.grown
+        self.step_count += 1
+        if self._last_push is not None:
+            self._last_push.step()
+        if config.push_speed > 0.0 and self.step_count % self._push_interval == 0:
+            velocity = pushed_velocity(state, at_rest, grown * config.push_speed, self._generator)
+            self._simulator.set_velocity(*velocity)
+            if self._last_push is not None:
+                self._last_push.remember(state, at_rest, velocity[0])
+
+    def reset(self, mask: Tensor) -> None:
+        """Forget what happened to the robots in `mask` `[N]` bool."""
+        if self._last_push is not None:
+            self._last_push.reset(mask)
