@@ -20,7 +20,8 @@ from biped.task.harmonic_motion import HarmonicMotion
 from biped.task.last_push import LastPush
 from biped.task.mirror import Mirror
 from biped.task.observation_sources import knowledge_at_rest, state_at_rest
-from biped.task.observations import Observer, critic_only_columns, observation_image
+from biped.task.observations import critic_only_columns, observation_image
+from biped.task.observer import Observer
 from biped.task.randomization import Randomization, uniform_integer
 from biped.task.reset import InitialPoses
 from biped.task.reward_terms import RewardInputs

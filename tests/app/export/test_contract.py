@@ -15,7 +15,7 @@ from app.load import SHIPPED_POLICY
 from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model
 from biped.task.gait import clock_signal, is_standing
-from biped.task.observations import Observer
+from biped.task.observer import Observer
 from tests.app.export.exports import make_env, physics, quiet, shipped
 
 

@@ -12,7 +12,8 @@ from biped.task.commands import CommandConfig
 from biped.task.gait import GaitConfig
 from biped.task.mirror import Image, Mirror, other_joints
 from biped.task.observation_sources import Knowledge
-from biped.task.observations import Observer, observation_image
+from biped.task.observations import observation_image
+from biped.task.observer import Observer
 from biped.task.randomization import RandomizationConfig
 from biped.task.reset import ResetConfig
 from tests.biped.environments import EVERY_PART

@@ -7,7 +7,8 @@ import torch
 from biped.robots.library import BIPED
 from biped.simulators.state import State
 from biped.task.observation_sources import Knowledge, state_at_rest
-from biped.task.observations import ObservationConfig, Observer, critic_only_columns
+from biped.task.observations import ObservationConfig, critic_only_columns
+from biped.task.observer import Observer
 from ppo.value_ranges import ConfigurationError
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, upright_state
 
