@@ -114,7 +114,9 @@ class GenesisSimulator:
         self._target = self._standing_pose[2].clone()
         self._qpos = torch.zeros(num_envs, self._entity.n_qs, device=device)
         self._failed = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        self._entity.set_dofs_armature(torch.tensor([robot.armature] * num_envs, device=device), self._joint_dofs)
+        # Tensors, as Genesis would copy numbers to the device at every call.
+        self._base_index = torch.tensor([self._entity.get_link(robot.base_link).idx], device=device, dtype=torch.int32)
+        self._no_torque = torch.zeros(num_envs, 1, 3, device=device)
         self._properties = GenesisProperties(self._entity, robot, device)
         self.set_properties({"motor_strength": torch.ones_like(self._target)})
         self.reset(~self._failed, *self._standing_pose)
@@ -171,6 +173,12 @@ class GenesisSimulator:
         """Set the velocity of every base, `[N, 3]` m/s and `[N, 3]` rad/s in the world frame; joints keep theirs."""
         angular = rotate_inverse(self._entity.get_qpos()[:, 3:7], base_angular_velocity_world)
         self._entity.set_dofs_velocity(torch.cat((base_linear_velocity_world, angular), dim=1), slice(0, 6))
+
+    def set_force(self, force: Tensor) -> None:
+        """Pull every base at its centre of mass with `force` `[N, 3]` N, world frame, in the next control step."""
+        self._solver.apply_links_external_wrench(
+            force.unsqueeze(1), self._no_torque, self._base_index, ref=self._genesis.link_ref_frame.link_COM
+        )
 
     def set_properties(self, values: Mapping[str, Tensor]) -> None:
         """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`."""

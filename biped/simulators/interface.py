@@ -61,6 +61,10 @@ class Simulator(Protocol):
         """Give the bases of all robots new velocities `[N, 3]` in m/s and rad/s, world frame."""
         ...
 
+    def set_force(self, force: Tensor) -> None:
+        """Pull each base at its centre of mass with `force` `[N, 3]` N, world frame, in the next control step only."""
+        ...
+
     def set_properties(self, values: Mapping[str, Tensor]) -> None:
         """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`.
 

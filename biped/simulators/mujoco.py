@@ -87,6 +87,7 @@ class MujocoSimulator:
         self._rows, self._warmstart = batch.bind("state"), batch.bind("qacc_warmstart")
         self._qpos, self._qvel, self._ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self._time, self._warning = batch.bind("time"), batch.bind("warning")
+        self._wrench = batch.bind("xfrc_applied")
         self._link_velocity, self._center = batch.bind("cvel", np.float32), batch.bind("subtree_com", np.float32)
         self._site, self._sensor = batch.bind("site_xpos", np.float32), batch.bind("sensordata", np.float32)
         self._disabled = batch.expand("disableflags")
@@ -107,7 +108,7 @@ class MujocoSimulator:
         self._target = torch.tensor([robot.default_joint_position]).repeat(num_envs, 1)
         self._contact_force = torch.zeros(num_envs, 2)
         self._failed = torch.zeros(num_envs, dtype=torch.bool)
-        self._links_are_current = False
+        self._links_are_current = self._pulled = False
         self.set_properties({"motor_strength": torch.ones_like(self._target)})
         self.reset(
             ~self._failed,
@@ -134,6 +135,9 @@ class MujocoSimulator:
             self._failed |= moving & torch.from_numpy(self._time == before)
         # MuJoCo warns of a state beyond reason and of contacts that it had no room for, and goes on.
         self._failed |= torch.from_numpy(self._warning[:, :, 1].any(axis=1))
+        if self._pulled:
+            self._wrench[:, self._base, :3] = 0.0
+            self._pulled = False
         force = torch.from_numpy(self._sensor[:, self._contact_columns])
         torch.where(moving.unsqueeze(1), force.norm(dim=-1), self._contact_force, out=self._contact_force)
         self._links_are_current = False
@@ -181,6 +185,11 @@ class MujocoSimulator:
         self._qvel[:, :6] = torch.cat((base_linear_velocity_world, angular), dim=1).numpy()
         self._links_are_current = False
 
+    def set_force(self, force: Tensor) -> None:
+        """Pull every base at its centre of mass with `force` `[N, 3]` N, world frame, in the next control step."""
+        self._wrench[:, self._base, :3] = force.numpy()
+        self._pulled = True
+
     def set_properties(self, values: Mapping[str, Tensor]) -> None:
         """Let robots differ in the properties `values`, by the names in `biped.simulators.properties.PROPERTIES`."""
         self._properties.set(values)
@@ -218,6 +227,7 @@ class MujocoSimulator:
         self._contact_force.copy_(state["foot_contact_force"])
         self._batch.reset()
         self._rows[:] = state["physics"].numpy()
+        self._pulled = False
         self._links_are_current = False
 
     def render(self, robot: int = 0) -> NDArray[np.uint8]:

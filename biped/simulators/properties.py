@@ -24,8 +24,21 @@ PROPERTIES: Mapping[str, Property] = {
     "friction": Property(1.0, "friction"),
     # [N, J] factor on both gains and the torque limit of each servo.
     "motor_strength": Property(1.0, "motors"),
+    # [N, J] factors on the proportional and the derivative gain of each servo, on top of its strength.
+    "stiffness": Property(1.0, "motors"),
+    "damping": Property(1.0, "motors"),
+    # [N, J] factor on the inertia of each servo's rotor.
+    "armature": Property(1.0, "joints"),
+    # [N, J] N m of dry friction in each joint, more than in the model.
+    "joint_friction": Property(0.0, "joints"),
+    # [N, J] N m s/rad of viscous friction in each joint, more than in the model.
+    "joint_damping": Property(0.0, "joints"),
     # [N] kg more on the base than in the model, its inertia growing in proportion.
     "added_mass": Property(0.0, "masses"),
+    # [N, J] factor on mass and inertia of the link that each joint moves, and of what is fixed to that.
+    "link_mass": Property(1.0, "masses"),
+    # [N, 3] m by which the base's centre of mass lies elsewhere than in the model, in the body frame.
+    "center_of_mass": Property(0.0, "masses"),
 }
 """Shape, unit and meaning stand above each."""
 
@@ -43,6 +56,8 @@ class Properties(ABC):
         self._nominal_stiffness = torch.tensor(robot.stiffness, device=device)
         self._nominal_damping = torch.tensor(robot.damping, device=device)
         self._nominal_effort_limit = torch.tensor(robot.effort_limit, device=device)
+        # Of servos of strength 1, [J] or [N, J].
+        self._stiffness, self._damping = self._nominal_stiffness, self._nominal_damping
 
     def set(self, values: Mapping[str, Tensor]) -> None:
         """Set the properties in `values`, by the names in `PROPERTIES`; the others stay as they are."""
@@ -61,7 +76,7 @@ class Properties(ABC):
             position: `[N, J]` rad.
             velocity: `[N, J]` rad/s.
         """
-        torque = self._nominal_stiffness * (target - position) - self._nominal_damping * velocity
+        torque = self._stiffness * (target - position) - self._damping * velocity
         limited = torch.clamp(torque, -self._nominal_effort_limit, self._nominal_effort_limit)
         return self.value("motor_strength") * limited
 
@@ -81,7 +96,14 @@ class Properties(ABC):
 
     def _write(self, names: Mapping[str, Tensor]) -> None:
         """Hand the groups of the properties `names` to the solver."""
-        writers = {"friction": self._write_friction, "motors": self._write_motors, "masses": self._write_masses}
+        self._stiffness = self._nominal_stiffness * self.value("stiffness")
+        self._damping = self._nominal_damping * self.value("damping")
+        writers = {
+            "friction": self._write_friction,
+            "motors": self._write_motors,
+            "joints": self._write_joints,
+            "masses": self._write_masses,
+        }
         for group in dict.fromkeys(PROPERTIES[name].group for name in names):
             writers[group]()
 
@@ -92,4 +114,12 @@ class Properties(ABC):
     def _write_motors(self) -> None: ...
 
     @abstractmethod
+    def _write_joints(self) -> None: ...
+
+    @abstractmethod
     def _write_masses(self) -> None: ...
+
+
+def ratio(value: Tensor, nominal: Tensor) -> Tensor:
+    """`value` as a multiple of `nominal`; 1 where that is 0 and no multiple is anything else."""
+    return torch.where(nominal == 0.0, 1.0, value / nominal)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from biped.robots.library import BIPED
 from biped.robots.robot import Robot
-from biped.simulators.properties import PROPERTIES
 from biped.simulators.state import State, make_state
 
+MATTERING = ("friction", "motor_strength", "added_mass")
+"""The properties that show in the motion."""
 DEFAULT_POSITION = torch.tensor(BIPED.default_joint_position)
 
 
@@ -51,6 +52,10 @@ class FakeSimulator:
         self.friction = torch.ones(num_envs, device=device)
         self.motor_strength = torch.ones(num_envs, 9, device=device)
         self.added_mass = torch.zeros(num_envs, device=device)
+        self.other_properties: dict[str, Tensor] = {}
+        """Those that change nothing here."""
+        self.forces: list[Tensor] = []
+        """Every argument of `set_force`."""
         self.overrides: dict[str, Tensor] = {}
         """Fields of the next states that a test dictates."""
         self.targets: list[Tensor] = []
@@ -110,14 +115,21 @@ class FakeSimulator:
 
     def set_properties(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            setattr(self, name, value.clone())
+            if name in MATTERING:
+                setattr(self, name, value.clone())
+            else:
+                self.other_properties[name] = value.clone()
 
     def read_properties(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name).clone() for name in PROPERTIES}
+        return {**{name: getattr(self, name).clone() for name in MATTERING}, **self.other_properties}
+
+    def set_force(self, force: Tensor) -> None:
+        self.forces.append(force.clone())
+        self.push = self.push + 0.01 * force
 
     def state_dict(self) -> dict[str, Any]:
         moving = ("joint_position", "base_position", "base_quaternion", "push")
-        return {name: getattr(self, name).clone() for name in (*moving, *PROPERTIES)}
+        return {name: getattr(self, name).clone() for name in (*moving, *MATTERING)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():

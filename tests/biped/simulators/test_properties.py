@@ -12,6 +12,7 @@ from tests.biped.simulators.motions import (
     Simulator,
     all_of,
     hold,
+    lift,
     make_nominal,
     standing_pose,
     targets,
@@ -21,11 +22,18 @@ from tests.biped.simulators.motions import (
 
 def drawn_properties(num_envs: int) -> dict[str, Tensor]:
     """Every property, different in every robot and joint."""
-    generator = torch.Generator().manual_seed(0)
+    generator, joints = torch.Generator().manual_seed(0), BIPED.num_joints
     return {
         "friction": 0.4 + torch.rand(num_envs, generator=generator),
-        "motor_strength": 0.6 + torch.rand(num_envs, BIPED.num_joints, generator=generator),
+        "motor_strength": 0.6 + torch.rand(num_envs, joints, generator=generator),
+        "stiffness": 0.8 + 0.4 * torch.rand(num_envs, joints, generator=generator),
+        "damping": 0.8 + 0.4 * torch.rand(num_envs, joints, generator=generator),
+        "armature": 0.8 + 0.4 * torch.rand(num_envs, joints, generator=generator),
+        "joint_friction": 0.05 * torch.rand(num_envs, joints, generator=generator),
+        "joint_damping": 0.1 * torch.rand(num_envs, joints, generator=generator),
         "added_mass": torch.linspace(0.0, 0.4, num_envs),
+        "link_mass": 0.9 + 0.2 * torch.rand(num_envs, joints, generator=generator),
+        "center_of_mass": 0.02 * torch.randn(num_envs, 3, generator=generator),
     }
 
 
@@ -102,3 +110,103 @@ def test_a_restored_simulation_continues_bit_for_bit(simulation: Simulator) -> N
     simulation.load_state_dict(saved)
     assert torch.equal(simulation.read().joint_torque, after.joint_torque)
     assert torch.equal(trajectory(simulation, joint_targets[20:]), continued)
+
+
+def per_joint(simulation: Simulator, factor: Tensor) -> Tensor:
+    """One number `[N]` for all joints of each robot."""
+    return factor.unsqueeze(1).expand(-1, BIPED.num_joints)
+
+
+def test_heavier_links_weigh_on_the_feet(simulation: Simulator) -> None:
+    factor = torch.linspace(0.9, 1.2, simulation.num_envs)
+    simulation.set_properties({"link_mass": per_joint(simulation, factor)})
+    force = hold(simulation, 100).foot_contact_force.sum(dim=1)
+    assert_close(force, 9.81 * (BIPED.base_mass + (BIPED.mass - BIPED.base_mass) * factor), rtol=0.01, atol=0.0)
+
+
+def test_mass_further_to_the_left_weighs_on_the_left_foot(simulation: Simulator) -> None:
+    offset = torch.zeros(simulation.num_envs, 3)
+    offset[:, 1] = torch.linspace(-0.02, 0.02, simulation.num_envs)
+    simulation.set_properties({"center_of_mass": offset})
+    force = hold(simulation, 100).foot_contact_force
+    assert ((force[:, 1] - force[:, 0]).diff() > 0.0).all()
+    assert force[-1, 1] - force[-1, 0] > 0.5
+
+
+def test_mass_further_ahead_tilts_the_robot_forwards(simulation: Simulator) -> None:
+    offset = torch.zeros(simulation.num_envs, 3)
+    offset[:, 0] = torch.linspace(-0.02, 0.02, simulation.num_envs)
+    simulation.set_properties({"center_of_mass": offset})
+    assert (hold(simulation, 75).roll_pitch_yaw[:, 1].diff() > 0.0).all()
+
+
+def test_the_gains_differ_apart(simulation: Simulator) -> None:
+    strength, stiffness, damping = (
+        per_joint(simulation, torch.linspace(low, high, simulation.num_envs))
+        for low, high in ((0.8, 1.2), (1.3, 0.7), (0.5, 2.0))
+    )
+    simulation.set_properties({"motor_strength": strength, "stiffness": stiffness, "damping": damping})
+    lift(simulation)
+    target = standing_pose(simulation.num_envs)[2]
+    target[:, 3] += 0.2
+    simulation.step(target)
+    state = simulation.read()
+    error = target[:, 3] - state.joint_position[:, 3]
+    law = 15.0 * stiffness[:, 3] * error - 0.8 * damping[:, 3] * state.joint_velocity[:, 3]
+    assert_close(state.joint_torque[:, 3], strength[:, 3] * law)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("armature", (1.0, 5.0)), ("joint_friction", (0.0, 1.0)), ("joint_damping", (0.0, 2.0))]
+)
+def test_what_hinders_a_joint_slows_it(simulation: Simulator, name: str, values: tuple[float, float]) -> None:
+    simulation.set_properties({name: per_joint(simulation, torch.linspace(*values, simulation.num_envs))})
+    lift(simulation)
+    target = standing_pose(simulation.num_envs)[2]
+    target[:, 8] += 0.2
+    for _ in range(2):
+        simulation.step(target)
+    velocity = simulation.read().joint_velocity[:, 8]
+    assert (velocity.diff() < 0.0).all()
+    assert velocity[-1] < 0.75 * velocity[0]
+
+
+def test_dry_friction_lets_a_joint_that_is_pulled_less_only_creep(simulation: Simulator) -> None:
+    friction = torch.full((simulation.num_envs,), 0.5)
+    friction[0] = 0.0
+    simulation.set_properties({"joint_friction": per_joint(simulation, friction)})
+    lift(simulation)
+    target = standing_pose(simulation.num_envs)[2]
+    target[:, 8] += 0.02  # 0.3 N m
+    for _ in range(5):
+        simulation.step(target)
+    moved = simulation.read().joint_position[:, 8]
+    assert moved[0] > 0.015
+    assert moved[1:].abs().max() < 0.2 * moved[0]
+
+
+def test_a_force_acts_for_one_control_step(simulation: Simulator) -> None:
+    lift(simulation)
+    carried = torch.arange(simulation.num_envs) % 2 == 0
+    force = torch.zeros(simulation.num_envs, 3)
+    force[carried, 2] = WEIGHT
+    for _ in range(5):
+        simulation.set_force(force)
+        hold(simulation, 1)
+    speed = simulation.read().base_linear_velocity[:, 2]
+    assert speed[carried].abs().max() < 0.05
+    assert_close(speed[~carried], torch.full_like(speed[~carried], -9.81 * 0.1), rtol=0.01, atol=0.0)
+    falling = hold(simulation, 5).base_linear_velocity[:, 2]
+    assert_close(falling - speed, torch.full_like(speed, -9.81 * 0.1), rtol=0.1, atol=0.0)
+
+
+def test_a_force_of_another_step_is_not_saved(simulation: Simulator) -> None:
+    joint_targets = targets(simulation.num_envs, 20)
+    trajectory(simulation, joint_targets[:5])
+    saved = simulation.state_dict()
+    expected = trajectory(simulation, joint_targets[5:])
+    simulation.set_force(torch.full((simulation.num_envs, 3), 5.0))
+    pulled = trajectory(simulation, joint_targets[:5])
+    simulation.load_state_dict(saved)
+    assert pulled.isfinite().all()
+    assert torch.equal(trajectory(simulation, joint_targets[5:]), expected)
