@@ -26,6 +26,7 @@ from biped.task.randomization import Randomization, uniform_integer
 from biped.task.reset import InitialPoses
 from biped.task.reward_terms import RewardInputs
 from biped.task.rewards import Rewards
+from biped.task.sensors import Sensors
 from biped.task.terminations import EpisodeEnd, count_causes, episode_end
 from ppo.env import Step
 
@@ -101,6 +102,7 @@ class BipedEnv:
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
         self._at_rest = state_at_rest(robot, num_envs, device)
         self._knowledge_at_rest = knowledge_at_rest(robot, num_envs, device)
+        self.sensors = Sensors(self.observer, self._at_rest, config.randomization.sensor_delay_steps[1])
 
     @property
     def observation_slices(self) -> dict[str, slice]:
@@ -144,7 +146,7 @@ class BipedEnv:
     def reset(self) -> Tensor:
         """Start a new episode in every environment and return its first observation `[N, D]`."""
         self.disturbances.step_count = 0
-        measurement = self._begin_episodes(torch.ones_like(self._began), self.observer.measure(self.state))
+        measurement = self._begin_episodes(torch.ones_like(self._began), self._measure())
         if self.config.randomize_episode_start:
             self.episode_steps = uniform_integer((self.num_envs,), 0, self._longest_episode - 1, self._generator)
         self._observation = self._observe(measurement, self.observer.draw_noise(self.num_envs))
@@ -161,7 +163,7 @@ class BipedEnv:
         masked = mask.unsqueeze(-1)
         began, command, joint_velocity = self._began, self.commands.value, self._joint_velocity
         observation, mirrored = self._observation, self.mirrored
-        measurement = self._begin_episodes(mask, self.observer.measure(self.state))
+        measurement = self._begin_episodes(mask, self._measure())
         # A robot that has just begun an episode of its own is not in `mask`, and yet `state` is older than its episode.
         self._began = began | mask
         self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
@@ -178,9 +180,12 @@ class BipedEnv:
         if self.mirror is not None:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
-        joint_target = self.actuators.step(self._action, self._latency(), self.randomization.backlash)
+        latency = self.randomization.latency_now(self.disturbances.grown)
+        joint_target = self.actuators.step(self._action, latency, self.randomization.backlash)
         self.disturbances.step(self.state, self._began)
-        self.simulator.step(joint_target)
+        # A servo goes by its encoder.
+        bias = self.randomization.lasting.get("encoder_bias")
+        self.simulator.step(joint_target if bias is None else joint_target - bias)
         self.state = state = self.simulator.read()
         self.episode_steps = self.episode_steps + 1
 
@@ -195,7 +200,8 @@ class BipedEnv:
         # Where they differ, the two observations belong to different episodes, which may share their noise.
         noise = self.observer.draw_noise(self.num_envs)
         terminated, truncated = end.terminated, end.time_out
-        measurement = self.observer.measure(state)
+        delay = self.randomization.sensor_delay_now(self.disturbances.grown)
+        measurement = self.sensors.arrive(self._measure(), delay)
         final_observation = self._observe(measurement, noise, standing)
         measurement = self._begin_episodes(terminated | truncated, measurement)
         self.gait.follow(self.commands.value)
@@ -241,10 +247,6 @@ class BipedEnv:
         """Close the simulator."""
         self.simulator.close()
 
-    def _latency(self) -> Tensor:
-        """`[N]` control steps from an action of this step to its effect."""
-        return self.disturbances.grown_delay(self.randomization.latency, self.config.randomization.latency_steps)
-
     def _parts(self) -> dict[str, Buffers]:
         return {
             "randomization": self.randomization,
@@ -254,6 +256,8 @@ class BipedEnv:
             "foot_alternation": self.foot_alternation,
             "harmonic_motion": self.harmonic_motion,
             "contact_sensor": self.contact_sensor,
+            "sensors": self.sensors,
+            "disturbances": self.disturbances,
             **({} if self.course is None else {"course": self.course}),
             **({} if self.last_push is None else {"last_push": self.last_push}),
         }
@@ -283,6 +287,10 @@ class BipedEnv:
             fell=end.fell,
         )
 
+    def _measure(self) -> Tensor:
+        """What is measured of the state now, `[N, M]`, whenever it arrives."""
+        return self.sensors.measure(self.state, self.randomization.lasting)
+
     def _observe(self, measurement: Tensor, noise: Tensor, standing: Tensor | None = None) -> Tensor:
         """What the robots see, given whether they are to stand, `[N]` bool, where that is known already."""
         command, gait = self.command, self.gait
@@ -293,18 +301,24 @@ class BipedEnv:
             previous_action=self._action,
             phase=gait.phase,
             standing=standing,
-            hidden={
-                **self._knowledge_at_rest.hidden,
-                **self.randomization.lasting,
-                "latency": self._latency(),
-                **({} if self.last_push is None else {"last_push": self.last_push.reading}),
-            },
+            hidden={**self._knowledge_at_rest.hidden, **self.randomization.lasting, **self._happening()},
         )
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
             return observation
         self.mirrored = (gait.phase >= 0.5) & ~standing
         return self.mirror.observation(observation, self.mirrored)
+
+    def _happening(self) -> dict[str, Tensor]:
+        """What only a simulator knows of this step, by the names of `observation_sources.HIDDEN`."""
+        grown = self.disturbances.grown
+        happening = {
+            "latency": self.randomization.latency_now(grown),
+            "sensor_delay": self.randomization.sensor_delay_now(grown),
+            "impulse": self.disturbances.force_in_body(self.state),
+            "last_push": None if self.last_push is None else self.last_push.reading,
+        }
+        return {name: value for name, value in happening.items() if value is not None}
 
     def _begin_episodes(self, mask: Tensor, measurement: Tensor) -> Tensor:
         """Begin new episodes for the robots in `mask` `[N]`; commands that are due change for the others as well.
@@ -329,5 +343,7 @@ class BipedEnv:
         self.disturbances.reset(mask)
         self._action = self._action.masked_fill(masked, 0.0)
         self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
-        at_rest = self.observer.measure_at_rest(self._at_rest._replace(**pose._asdict()))
+        first = self._at_rest._replace(**pose._asdict())
+        at_rest = self.sensors.measure(first, self.randomization.lasting, at_rest=True)
+        self.sensors.reset(mask, at_rest)
         return torch.where(masked, at_rest, measurement)

@@ -38,13 +38,14 @@ def check_task(checkpoint: Checkpoint, experiment: Experiment, robot: Robot) -> 
     changed = difference(facts.get("robot", {}), robot)
     if changed is not None:
         raise ValueError(f"{path} was trained with {changed}; restore the robot's file, or train with the new one")
-    strength = experiment.env.randomization.motor_strength
-    if strength is not None and not strength[0] <= 1.0 <= strength[1]:
-        raise ValueError(
-            f"{path} was trained with {strength[0]:g} to {strength[1]:g} times the robot's gains "
-            "(--env.randomization.motor-strength), so that the gains of its contract would be wrong; train with a "
-            "range around 1"
-        )
+    for name in ("motor_strength", "stiffness", "damping"):
+        factor = getattr(experiment.env.randomization, name)
+        if factor is not None and not factor[0] <= 1.0 <= factor[1]:
+            raise ValueError(
+                f"{path} was trained with {factor[0]:g} to {factor[1]:g} times the robot's gains "
+                f"(--env.randomization.{name.replace('_', '-')}), so that the gains of its contract would be wrong; "
+                "train with a range around 1"
+            )
 
 
 def observation_size(policy: RecurrentActorCritic) -> int:

@@ -31,10 +31,10 @@ COLUMNS = 8
 
 def examination_config(config: EnvConfig, seconds: float, *, pushes: bool = False) -> EnvConfig:
     """The task `config` for runs of `seconds`: one uninterrupted episode, without pushes unless they are wanted."""
-    push_speed = config.randomization.push_speed if pushes else 0.0
+    randomization = replace(config.randomization, growth_s=0.0)
     return replace(
         config,
-        randomization=replace(config.randomization, push_speed=push_speed, growth_s=0.0),
+        randomization=randomization if pushes else replace(randomization, push_speed=0.0, impulse_force=0.0),
         episode_length_s=seconds + 1.0,
         randomize_episode_start=False,
     )

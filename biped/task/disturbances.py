@@ -1,12 +1,14 @@
-"""What happens to all robots at once while they walk: pushes, and the time in which disturbances grow."""
+"""What happens to all robots at once while they walk: pushes, impulses, and the time in which disturbances grow."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from biped.simulators.interface import Simulator
-from biped.simulators.state import State, rotate
+from biped.simulators.state import State, rotate, rotate_inverse
+from biped.task.buffers import Buffers
 from biped.task.last_push import LastPush
 from biped.task.randomization import RandomizationConfig, uniform
 
@@ -36,8 +38,10 @@ def pushed_velocity(state: State, at_rest: Tensor, speed: float, generator: torc
     return linear + horizontal(speed, len(linear), generator), angular
 
 
-class Disturbances:
+class Disturbances(Buffers):
     """Disturbances of the robots of a simulator, timed by the control steps since the training began."""
+
+    persistent: ClassVar[tuple[str, ...]] = ("force",)
 
     def __init__(
         self,
@@ -51,7 +55,14 @@ class Disturbances:
         self._simulator = simulator
         self._last_push = last_push
         self._generator = generator
-        self._push_interval = max(1, round(config.push_interval_s / simulator.control_dt))
+        self._push_interval, self._impulse_interval, self._impulse_duration = (
+            max(1, round(seconds / simulator.control_dt))
+            for seconds in (config.push_interval_s, config.impulse_interval_s, config.impulse_duration_s)
+        )
+        self.force = (
+            None if config.impulse_force == 0.0 else torch.zeros(simulator.num_envs, 3, device=simulator.device)
+        )
+        """`[N, 3]` N, world frame, on every base in the last control step; None without impulses."""
         self.step_count = 0
         """Control steps since the training began."""
 
@@ -60,11 +71,6 @@ class Disturbances:
         """Share of their full strength, 0 to 1, that disturbances have reached."""
         growth = self._config.growth_s
         return 1.0 if growth == 0.0 else min(1.0, self.step_count * self._simulator.control_dt / growth)
-
-    def grown_delay(self, delay: Tensor, bounds: tuple[int, int]) -> Tensor:
-        """What has grown of delays `[N]` within `bounds`, in control steps."""
-        grown, (shortest, longest) = self.grown, bounds
-        return delay if grown == 1.0 else delay.clamp(max=shortest + int(grown * (longest - shortest)))
 
     def step(self, state: State, at_rest: Tensor) -> None:
         """Disturb the robots before the next control step.
@@ -77,13 +83,41 @@ class Disturbances:
         self.step_count += 1
         if self._last_push is not None:
             self._last_push.step()
+        if self.force is not None:
+            self.force = self._pull(self.force, grown * config.impulse_force)
         if config.push_speed > 0.0 and self.step_count % self._push_interval == 0:
             velocity = pushed_velocity(state, at_rest, grown * config.push_speed, self._generator)
             self._simulator.set_velocity(*velocity)
             if self._last_push is not None:
                 self._last_push.remember(state, at_rest, velocity[0])
 
+    def force_in_body(self, state: State) -> Tensor | None:
+        """`[N, 3]` N, the force of the last control step in the body frame of `state`; None without impulses."""
+        return None if self.force is None else rotate_inverse(state.base_quaternion, self.force)
+
     def reset(self, mask: Tensor) -> None:
         """Forget what happened to the robots in `mask` `[N]` bool."""
         if self._last_push is not None:
             self._last_push.reset(mask)
+        if self.force is not None:
+            self.force = self.force.masked_fill(mask.unsqueeze(-1), 0.0)
+
+    def _pull(self, force: Tensor, largest: float) -> Tensor:
+        """Pull for a control step if it is one of an impulse.
+
+        Args:
+            force: `[N, 3]` N of the last control step.
+            largest: N that a new impulse may have.
+
+        Returns:
+            `[N, 3]` N of this control step.
+        """
+        elapsed = self.step_count % self._impulse_interval
+        if self.step_count < self._impulse_interval or elapsed > self._impulse_duration:
+            return force
+        if elapsed == 0:
+            force = horizontal(largest, len(force), self._generator)
+        elif elapsed == self._impulse_duration:
+            return torch.zeros_like(force)
+        self._simulator.set_force(force)
+        return force

@@ -99,6 +99,19 @@ HIDDEN: Mapping[str, Hidden] = dict(
         hidden("motor_strength", None, 1.0, other_motors),
         # kg.
         hidden("added_mass", 1, 0.0, in_place(1.0)),
+        # m, of the base, from where it is in the model; body frame.
+        hidden("center_of_mass", 3, 0.0, VECTOR),
+        # Of the nominal gains.
+        hidden("stiffness", None, 1.0, other_motors),
+        hidden("damping", None, 1.0, other_motors),
+        # Of the links that the joints move, as a multiple of the model's.
+        hidden("link_mass", None, 1.0, other_motors),
+        # rad that the encoders show too much.
+        hidden("encoder_bias", None, 0.0, other_joints),
+        # Control steps.
+        hidden("sensor_delay", 1, 0.0, in_place(1.0)),
+        # N on the base in the last control step, in the body frame.
+        hidden("impulse", 3, 0.0, VECTOR),
         # Control steps.
         hidden("latency", 1, 0.0, in_place(1.0)),
         # As `biped.task.last_push` describes it.

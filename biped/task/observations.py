@@ -12,6 +12,8 @@ from biped.task import observation_sources as sources
 from biped.task.table import entries, entry
 from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
+GRAVITY = 9.81
+"""m/s^2."""
 Scale = Annotated[float, Range(-1e6, 1e6)]
 Noise = Annotated[float, Range(0.0, 1e6)]
 
@@ -89,8 +91,23 @@ class ObservationConfig:
     """Append the control steps from an action to its effect, for the critic only."""
     last_push: bool = hidden_part("last_push")
     """Append the last push of the episode and the time since then, for the critic only (3 values)."""
+    center_of_mass: bool = hidden_part("center_of_mass", lambda robot: 50.0)
+    """Append where the base's centre of mass lies, for the critic only (3 values)."""
+    stiffness: bool = hidden_part("stiffness")
+    """Append the factor on the stiffness of every servo, for the critic only."""
+    damping: bool = hidden_part("damping")
+    """Append the factor on the damping of every servo, for the critic only."""
+    link_mass: bool = hidden_part("link_mass")
+    """Append the factor on the mass of the link that each joint moves, for the critic only."""
+    encoder_bias: bool = hidden_part("encoder_bias", lambda robot: 50.0)
+    """Append the bias of every joint's encoder, for the critic only."""
+    sensor_delay: bool = hidden_part("sensor_delay")
+    """Append the control steps by which measurements are late, for the critic only."""
+    impulse: bool = hidden_part("impulse", lambda robot: 1.0 / (GRAVITY * robot.mass))
+    """Append the force of an impulse as a share of the robot's weight, for the critic only (3 values)."""
     critic_only: tuple[str, ...] = ()
-    """Names of further parts that the actor does not see, such as base_height; the critic sees them without noise."""
+    """Names of further parts that the actor does not see, such as base_height; the critic sees them without noise, and
+    as they are whatever the faults of the sensors."""
     noise: bool = True
     """Add noise at all."""
     linear_velocity_scale: Scale = 2.0

@@ -1,7 +1,7 @@
 """From states to observation vectors, as `biped.task.observations` lays them out."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,12 +11,16 @@ from biped.simulators.state import State
 from biped.task import observation_sources as sources
 from biped.task.observations import ObservationConfig, ObservationField, observation_fields, observation_slices
 
+Quantity = tuple[sources.Measured | sources.Known, bool]
+"""A source, and whether it is measured without fault, for the critic alone."""
+
 
 class Observer:
     """Builds observation vectors `[N, D]`: one concatenation of all sources, then one choice of columns.
 
     What is measured of the state, `[N, M]`, is kept apart from what is known without (command, contacts, action, clock,
     properties of the robot), so that the end of an episode and the beginning of the next can be observed in one step.
+    What is measured for the actor comes first, so that it can pass through sensors; the critic's own parts are true.
     """
 
     def __init__(self, robot: Robot, config: ObservationConfig, generator: torch.Generator) -> None:
@@ -32,16 +36,20 @@ class Observer:
         """Where each part lies."""
         self.dim = sum(field.width for field in self.fields)
         """`D`."""
-        quantities = dict.fromkeys(field.source for field in self.fields)
-        self._measured = [source for source in quantities if isinstance(source, sources.Measured)]
-        self._known = [source for source in quantities if isinstance(source, sources.Known)]
+        quantities = dict.fromkeys(map(_quantity, self.fields))
+        self._sensed = [source for source, true in quantities if isinstance(source, sources.Measured) and not true]
+        self._true = [source for source, true in quantities if isinstance(source, sources.Measured) and true]
+        self._known = [source for source, _ in quantities if isinstance(source, sources.Known)]
         state, knowledge = sources.state_at_rest(robot, 1, device), sources.knowledge_at_rest(robot, 1, device)
-        at_rest: dict[sources.Measured | sources.Known, Tensor] = {
-            **{source: _at_rest(source, state) for source in self._measured},
-            **{source: source.read(knowledge) for source in self._known},
+        at_rest: dict[Quantity, Tensor] = {
+            **{(source, False): _at_rest(source, state) for source in self._sensed},
+            **{(source, True): _at_rest(source, state) for source in self._true},
+            **{(source, False): source.read(knowledge) for source in self._known},
         }
         for field in self.fields:
-            _check(field, at_rest[field.source])
+            _check(field, at_rest[_quantity(field)])
+        self.sensed_width = sum(at_rest[source, False].shape[1] for source in self._sensed)
+        """Columns of a measurement, the first ones, that the actor sees."""
         widths = (values.shape[1] for values in at_rest.values())
         starts = dict(zip(at_rest, (0, *itertools.accumulate(widths)), strict=False))
 
@@ -53,7 +61,7 @@ class Observer:
             factors = each_value(field.scale, field.width)
             offsets = each_value(field.offset, field.width)
             for column, factor, origin in zip(field.columns, factors, offsets, strict=True):
-                columns.append(starts[field.source] + column)
+                columns.append(starts[_quantity(field)] + column)
                 offset.append(origin)
                 scale.append(factor)
                 noise.append(factor * field.noise)
@@ -71,13 +79,13 @@ class Observer:
             noise.uniform_(-1.0, 1.0, generator=self._generator).mul_(self._noise)
         return noise
 
-    def measure(self, state: State) -> Tensor:
-        """What the sensors would measure without noise, `[N, M]`."""
-        return torch.cat([source.read(state) for source in self._measured], dim=1)
+    def measure(self, state: State, sensed: State | None = None) -> Tensor:
+        """What is measured of `state` without noise, `[N, M]`; `sensed` is what sensors make of it, if not the same."""
+        return self._measure(lambda source, state: source.read(state), state, sensed)
 
-    def measure_at_rest(self, state: State) -> Tensor:
+    def measure_at_rest(self, state: State, sensed: State | None = None) -> Tensor:
         """The same `[N, M]` of robots that the simulator has not shown yet, given a `state_at_rest`."""
-        return torch.cat([_at_rest(source, state) for source in self._measured], dim=1)
+        return self._measure(_at_rest, state, sensed)
 
     def __call__(self, measurement: Tensor, knowledge: sources.Knowledge, noise: Tensor) -> Tensor:
         """Observe.
@@ -94,6 +102,15 @@ class Observer:
         observation = torch.cat([measurement, *known], dim=1).index_select(1, self._columns)
         observation.sub_(self._offset).mul_(self._scale).add_(noise)
         return observation.clamp_(-self._config.limit, self._config.limit)
+
+    def _measure(self, read: Callable[[sources.Measured, State], Tensor], state: State, sensed: State | None) -> Tensor:
+        seen = state if sensed is None else sensed
+        parts = [read(source, seen) for source in self._sensed] + [read(source, state) for source in self._true]
+        return torch.cat(parts, dim=1)
+
+
+def _quantity(field: ObservationField) -> Quantity:
+    return field.source, field.critic_only and isinstance(field.source, sources.Measured)
 
 
 def _at_rest(source: sources.Measured, state: State) -> Tensor:

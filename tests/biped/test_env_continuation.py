@@ -33,6 +33,18 @@ def test_continuing_from_a_saved_state_is_exact(config: EnvConfig) -> None:
         assert_same_steps(other.step(action), step)
 
 
+def test_a_state_from_before_there_were_sensors_and_impulses_goes_on() -> None:
+    env, _ = make_env()
+    actions = random_actions(20)
+    for action in actions[:10]:
+        env.step(action)
+    saved = {name: value for name, value in env.state_dict().items() if name not in ("sensors", "disturbances")}
+    other, _ = make_env(seed=99)
+    other.load_state_dict(saved)
+    for action in actions[10:]:
+        assert_same_steps(other.step(action), env.step(action))
+
+
 def test_a_saved_state_is_a_copy_that_loads_as_plain_data(tmp_path: Path) -> None:
     env, _ = make_env(EVERYTHING)
     env.step(random_actions(1)[0])

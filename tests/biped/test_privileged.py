@@ -9,37 +9,46 @@ from biped.simulators.state import rotate
 from biped.task.observations import ObservationConfig
 from tests.biped.environments import EVERYTHING, PLAIN, make_env, random_actions
 
-EVERY_PROPERTY = ObservationConfig(
-    friction=True,
-    motor_strength=True,
-    added_mass=True,
-    latency=True,
-    last_push=True,
-    noise=False,
-    critic_only=("base_height",),
+PROPERTIES = (
+    *("friction", "motor_strength", "added_mass", "latency", "last_push", "center_of_mass", "stiffness", "damping"),
+    *("link_mass", "encoder_bias", "sensor_delay", "impulse"),
 )
-PROPERTIES = ("friction", "motor_strength", "added_mass", "latency", "last_push")
+EVERY_PROPERTY = ObservationConfig(**dict.fromkeys(PROPERTIES, True), noise=False, critic_only=("base_height",))
 
 
 def test_the_critic_is_shown_what_was_drawn() -> None:
-    randomization = dataclasses.replace(EVERYTHING.randomization, push_speed=0.0)
+    randomization = dataclasses.replace(EVERYTHING.randomization, push_speed=0.0, impulse_force=0.0)
     env, simulator = make_env(dataclasses.replace(PLAIN, observations=EVERY_PROPERTY, randomization=randomization))
     observation = env.step(random_actions(1)[0]).observation
     shown = {name: observation[:, env.observation_slices[name]] for name in PROPERTIES}
     assert torch.equal(shown["friction"][:, 0], simulator.friction)
     assert torch.equal(shown["motor_strength"], simulator.motor_strength)
     torch.testing.assert_close(shown["added_mass"][:, 0] * BIPED.base_mass, simulator.added_mass)
+    for name in ("stiffness", "damping", "link_mass"):
+        assert torch.equal(shown[name], simulator.other_properties[name])
+    torch.testing.assert_close(shown["center_of_mass"] / 50.0, simulator.other_properties["center_of_mass"])
+    torch.testing.assert_close(shown["encoder_bias"] / 50.0, env.randomization.lasting["encoder_bias"])
     assert torch.equal(shown["latency"][:, 0], env.randomization.latency.float())
+    assert env.randomization.sensor_delay is not None
+    assert torch.equal(shown["sensor_delay"][:, 0], env.randomization.sensor_delay.float())
     assert simulator.motor_strength.std() > 0.0
     assert len(env.randomization.latency.unique()) > 1
-    assert list(env.privileged_columns) == [7, *range(38, 38 + 1 + 9 + 1 + 1 + 3)]
+    assert list(env.privileged_columns) == [7, *range(38, 38 + 1 + 9 + 1 + 1 + 3 + 3 + 4 * 9 + 1 + 3)]
 
 
 def test_where_nothing_is_drawn_the_robots_are_like_the_model() -> None:
     env, _ = make_env(dataclasses.replace(PLAIN, observations=EVERY_PROPERTY))
     observation = env.step(random_actions(1)[0]).observation
-    shown = [observation[0, env.observation_slices[name]].tolist() for name in PROPERTIES[:4]]
-    assert shown == [[1.0], [1.0] * 9, [0.0], [1.0]]
+    shown = {name: observation[0, env.observation_slices[name]].tolist() for name in PROPERTIES}
+    factors = ("motor_strength", "stiffness", "damping", "link_mass")
+    assert {name: shown[name] for name in factors} == dict.fromkeys(factors, [1.0] * 9)
+    assert [shown[name] for name in ("friction", "added_mass", "latency", "sensor_delay")] == [
+        [1.0],
+        [0.0],
+        [1.0],
+        [0.0],
+    ]
+    assert not any(map(any, (shown[name] for name in ("center_of_mass", "encoder_bias", "impulse"))))
 
 
 def test_a_latency_that_grows_is_shown_as_it_is() -> None:

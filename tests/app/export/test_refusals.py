@@ -145,9 +145,11 @@ def test_the_robot_of_the_training_is_taken() -> None:
     assert difference({}, BIPED) is None
 
 
-def test_gains_that_no_robot_of_the_training_had(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused_model(capsys, own_facts=facts(motor_strength=(0.5, 0.8)))
+@pytest.mark.parametrize("name", ["motor_strength", "stiffness", "damping"])
+def test_gains_that_no_robot_of_the_training_had(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    line = refused_model(capsys, own_facts=facts(None, **{name: (0.5, 0.8)}))
     assert "0.5 to 0.8 times the robot's gains" in line
+    assert f"--env.randomization.{name.replace('_', '-')}" in line
 
 
 def test_a_task_that_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:

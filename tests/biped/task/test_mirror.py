@@ -25,6 +25,8 @@ LEFT_TO_RIGHT = torch.tensor([1.0, -1.0, 1.0])
 AXIAL = torch.tensor([-1.0, 1.0, -1.0])
 """Signs of vectors of rotation, which a mirror turns the other way."""
 
+FACTORS = ("motor_strength", "stiffness", "damping", "link_mass")
+"""Properties of joints that have no direction."""
 PLAIN = EnvConfig(
     commands=CommandConfig(linear_velocity_x=(0.3, 0.3), linear_velocity_y=(0.2, 0.2)),
     observations=EVERYTHING,
@@ -61,8 +63,9 @@ def mirrored_knowledge(knowledge: Knowledge) -> Knowledge:
         phase=(knowledge.phase + 0.5) % 1.0,
         hidden={
             **knowledge.hidden,
-            "motor_strength": -mirrored_joints(knowledge.hidden["motor_strength"]),
-            "last_push": knowledge.hidden["last_push"] * LEFT_TO_RIGHT,
+            **{name: -mirrored_joints(knowledge.hidden[name]) for name in FACTORS},
+            **{name: knowledge.hidden[name] * LEFT_TO_RIGHT for name in ("last_push", "center_of_mass", "impulse")},
+            "encoder_bias": mirrored_joints(knowledge.hidden["encoder_bias"]),
         },
     )
 
@@ -99,10 +102,11 @@ def test_the_mirror_image_is_what_the_mirrored_robot_would_observe() -> None:
         standing=torch.zeros(2, dtype=torch.bool),
         hidden={
             "friction": draw(2),
-            "motor_strength": draw(2, 9),
+            **{name: draw(2, 9) for name in (*FACTORS, "encoder_bias")},
             "added_mass": draw(2),
             "latency": torch.tensor([1, 2]),
-            "last_push": draw(2, 3),
+            "sensor_delay": torch.tensor([0, 1]),
+            **{name: draw(2, 3) for name in ("last_push", "center_of_mass", "impulse")},
         },
     )
     observer = Observer(BIPED, EVERYTHING, generator)

@@ -45,6 +45,13 @@ KNOWLEDGE = Knowledge(
         "added_mass": torch.tensor([BIPED.base_mass / 2.0]),
         "latency": torch.tensor([2]),
         "last_push": torch.tensor([[0.3, -0.2, 1.5]]),
+        "center_of_mass": torch.tensor([[0.01, -0.02, 0.03]]),
+        "stiffness": torch.arange(1.1, 10.0)[None],
+        "damping": torch.arange(1.2, 10.0)[None],
+        "link_mass": torch.arange(1.3, 10.0)[None],
+        "encoder_bias": torch.arange(0.0, 0.09, 0.01)[None],
+        "sensor_delay": torch.tensor([1]),
+        "impulse": 0.1 * 9.81 * BIPED.mass * torch.tensor([[1.0, -2.0, 0.0]]),
     },
 )
 
@@ -95,9 +102,18 @@ def test_what_hardware_measures_and_what_a_simulator_knows_are_appended() -> Non
         added_mass=True,
         latency=True,
         last_push=True,
+        center_of_mass=True,
+        stiffness=True,
+        damping=True,
+        link_mass=True,
+        encoder_bias=True,
+        sensor_delay=True,
+        impulse=True,
     )
     observer = make_observer(config)
-    measured, known = (0.6, 0.0, -0.8, 0.08, 0.4), (0.0, 0.5, 0.7, *range(1, 10), 0.5, 2.0, 0.3, -0.2, 1.5)
+    measured, known = (0.6, 0.0, -0.8, 0.08, 0.4), [0.0, 0.5, 0.7, *range(1, 10), 0.5, 2.0, 0.3, -0.2, 1.5]
+    known += [0.5, -1.0, 1.5, *(joint + factor for factor in (1.1, 1.2, 1.3) for joint in range(9))]
+    known += [*(0.5 * joint for joint in range(9)), 1.0, 0.1, -0.2, 0.0]
     torch.testing.assert_close(observe(observer, telling_state()), torch.tensor([[*REFERENCE, *measured, *known]]))
     assert critic_only_columns(observer.fields) == tuple(range(43, 43 + len(known)))
 
@@ -170,6 +186,18 @@ def test_a_robot_at_rest_measures_like_its_state() -> None:
     noise = observer.draw_noise(1)
     measured = observer.measure_at_rest(state_at_rest(BIPED, 1, torch.device("cpu"))._replace(joint_position=position))
     assert torch.equal(observer(measured, KNOWLEDGE, noise), observer(observer.measure(state), KNOWLEDGE, noise))
+
+
+def test_the_actor_alone_sees_what_sensors_make_of_the_state() -> None:
+    config = dataclasses.replace(QUIET, projected_gravity=True, critic_only=("roll_pitch", "base_height"))
+    observer = make_observer(config)
+    state, sensed = upright_state(1), telling_state()
+    observation = observer(observer.measure(state, sensed), KNOWLEDGE, observer.draw_noise(1))
+    truth, seen = observe(observer, state), observe(observer, sensed)
+    assert torch.equal(observation[:, [0, 1, 7]], truth[:, [0, 1, 7]])
+    assert torch.equal(observation[:, 2:7], seen[:, 2:7])
+    assert torch.equal(observation[:, 8:], seen[:, 8:])
+    assert not torch.equal(truth[:, :2], seen[:, :2])
 
 
 def test_observing_leaves_the_state_alone() -> None:

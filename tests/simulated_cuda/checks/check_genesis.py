@@ -8,7 +8,8 @@ import torch
 
 from biped.robots.library import BIPED
 from biped.simulators.genesis import GenesisSimulator
-from configs.presets import PRESETS, SMOKE
+from configs.presets import GPU, PRESETS, SMOKE
+from tests.biped.environments import EVERYTHING
 from tests.simulated_cuda import genesis
 from tests.simulated_cuda.iterations import TRANSFERS, count_iteration, crossings, learner_of
 
@@ -25,9 +26,13 @@ def simulator() -> Iterator[GenesisSimulator]:
     simulator.close()
 
 
-@pytest.mark.parametrize("preset", ["default", "gpu"])
-def test_crossings(preset: str, simulator: GenesisSimulator) -> None:
-    experiment = replace(PRESETS[preset], policy=SMOKE.policy)
+EXPERIMENTS = {name: PRESETS[name] for name in ("default", "gpu")} | {"everything": replace(GPU, env=EVERYTHING)}
+"""With every randomisation and disturbance in the last one."""
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_crossings(name: str, simulator: GenesisSimulator) -> None:
+    experiment = replace(EXPERIMENTS[name], policy=SMOKE.policy)
     assert experiment.simulation == SMOKE.simulation
     learner = learner_of(experiment, simulator)
     physics_steps = experiment.ppo.n_steps * experiment.simulation.substeps
