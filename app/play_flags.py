@@ -99,8 +99,11 @@ class PlayOptions:
     evaluate: bool = False
     """Measure the walk under a list of commands, print a table, and judge it."""
     disturbed: bool = False
-    """With --evaluate: disturb the robots with all that the robust preset prepares for, pushes, delays, noise and the
-    rest, and ask them to survive and to keep their course. What the checkpoint was trained with does not matter."""
+    """With --evaluate: disturb the robots with all that a preset prepares for, pushes, delays, noise and the rest, and
+    ask them to survive and to keep their course. What the checkpoint was trained with does not matter."""
+    disturbed_as: Literal["robust", "hardware"] = "robust"
+    """With --disturbed: the preset. robust pushes harder and weakens motors more; robots of hardware differ in more
+    respects, and their sensors have faults."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write what --evaluate measures to this file as well."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
@@ -202,6 +205,8 @@ class PlayOptions:
             )
         if self.disturbed and not self.evaluate:
             raise ValueError("--disturbed says what --evaluate does to the robots; add --evaluate")
+        if self.disturbed_as != "robust" and not self.disturbed:
+            raise ValueError("--disturbed-as says how robots are disturbed; add --disturbed")
         if self.heading is not None and (self.command is None or self.evaluate or self.web):
             raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
         if self.json is not None and not self.evaluate:

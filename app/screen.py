@@ -62,6 +62,7 @@ def show_examination(options: PlayOptions, checkpoint: Checkpoint | None, result
             "deterministic": options.deterministic,
             "simulator": options.simulator,
             "disturbed": options.disturbed,
+            "disturbed_as": options.disturbed_as if options.disturbed else None,
             "seconds": options.duration,
             "warmup_seconds": WARMUP_S,
             "seed": options.seed,

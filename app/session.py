@@ -40,13 +40,13 @@ def physics(session: Session, engine: str) -> SimulationConfig:
 
 
 def examined_task(session: Session) -> EnvConfig:
-    """The task of an examination: the experiment's, with all that the robust preset prepares for if so asked."""
+    """The task of an examination: the experiment's, with all that a preset prepares for if so asked."""
     config = session.experiment.env
     if not session.options.disturbed:
         return config
     return dataclasses.replace(
         config,
-        randomization=DISTURBANCES,
+        randomization=DISTURBANCES[session.options.disturbed_as],
         observations=dataclasses.replace(config.observations, noise=True),
     )
 

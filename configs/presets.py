@@ -130,7 +130,7 @@ TURN = replace(
 """For robots with hip joints about the vertical: walking, turning and staying on course. They are larger than the
 biped, and take two strides to stop."""
 
-DISTURBANCES = RandomizationConfig(
+ROUGH = RandomizationConfig(
     friction=(0.4, 1.25),
     motor_strength=(0.7, 1.2),
     added_mass=(-0.43, 0.43),
@@ -153,10 +153,10 @@ ROBUST = replace(
         CLOCKED_WALK,
         commands=replace(CLOCKED_WALK.commands, standing_probability=0.4),
         rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
-        randomization=replace(DISTURBANCES, push_speed=0.6, push_interval_s=1.0),
+        randomization=replace(ROUGH, push_speed=0.6, push_interval_s=1.0),
     ),
 )
-"""A walk that withstands `DISTURBANCES`. What fells robots is a push from behind while they stand, about a second
+"""A walk that withstands `ROUGH`. What fells robots is a push from behind while they stand, about a second
 later. So they stand often, are pushed more often and a little harder than they will be, and look further ahead than in
 the other presets."""
 
@@ -189,7 +189,7 @@ HARDWARE = replace(
             critic_only=("roll_pitch", "linear_velocity_xy", "base_height", "foot_contact"),
         ),
         randomization=replace(
-            DISTURBANCES,
+            ROUGH,
             motor_strength=(0.8, 1.2),
             stiffness=(0.9, 1.1),
             damping=(0.9, 1.1),
@@ -240,6 +240,9 @@ SMOKE = replace(
     policy=replace(CPU.policy, lstm_hidden_size=16, pi=(16,), vf=(16,)),
 )
 """Three iterations of a few robots: shows that everything runs, learns nothing."""
+
+DISTURBANCES: Mapping[str, RandomizationConfig] = {"robust": ROUGH, "hardware": HARDWARE.env.randomization}
+"""What an examination does to robots that it disturbs, by the preset that prepares for it."""
 
 PRESETS: Mapping[str, Experiment] = {
     "default": DEFAULT,

@@ -49,7 +49,7 @@ def reproduce(options: PlayOptions, checkpoint: Checkpoint | None) -> str:
     words: dict[str, object] = {}
     if checkpoint is not None:
         words["--checkpoint"] = checkpoint.path
-    for name in ("agent", "preset", "robot", "simulator", "num_envs", "seconds", "seed", "device"):
+    for name in ("agent", "preset", "robot", "simulator", "disturbed_as", "num_envs", "seconds", "seed", "device"):
         value = getattr(options, name)
         if value != getattr(default, name):
             words[f"--{name.replace('_', '-')}"] = value
@@ -94,7 +94,8 @@ def configuration(session: Session) -> Mapping[str, Any] | None:
 
 def task_words(session: Session) -> str:
     """Whose task is played."""
-    disturbed = ", disturbed as the robust preset is" if session.options.disturbed else ""
+    options = session.options
+    disturbed = f", disturbed as the {options.disturbed_as} preset is" if options.disturbed else ""
     if session.options.preset is not None:
         return f"of the preset {session.options.preset}, as the command line says{disturbed}"
     if session.checkpoint is not None and "config" in (session.checkpoint.model.own_facts or {}):

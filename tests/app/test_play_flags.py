@@ -36,6 +36,7 @@ from tests.end_to_end.command import assert_one_line_error, run_program
         (["--video", "pipe.mp4"], ["--video pipe.mp4", "choose a file"]),
         (["--json", "a.json"], ["--json", "--evaluate"]),
         (["--disturbed"], ["--disturbed", "--evaluate"]),
+        (["--evaluate", "--disturbed-as", "hardware"], ["--disturbed-as", "add --disturbed"]),
         (["--evaluate", "--json", "nowhere/a.json"], ["--json nowhere/a.json"]),
         (["--evaluate", "--video", "a.mp4"], ["--video", "--evaluate"]),
         (["--evaluate", "--episodes", "2"], ["--episodes", "--evaluate"]),

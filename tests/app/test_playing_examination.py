@@ -1,6 +1,7 @@
 """`play.py --evaluate`: what it does to the robots, prints and writes."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,29 @@ def test_disturbed_robots_are_pushed_and_differ_and_are_asked_for_less(
     document = json.loads(Path("disturbed.json").read_text())
     assert document["disturbed"] is True
     assert document["criteria"]["survival"] == 0.97
+
+
+def test_robots_may_be_disturbed_as_another_preset_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Mapping[str, Tensor]] = []
+    monkeypatch.setattr(FakeSimulation, "set_properties", lambda self, values: given.append(values))
+    save_model(Path("model.zip"), experiment=SMOKE)
+    arguments = [
+        "model.zip",
+        "--evaluate",
+        "--disturbed",
+        "--num-envs",
+        "2",
+        "--seconds",
+        "2.1",
+        "--json",
+        "result.json",
+    ]
+    assert main(arguments) == 0
+    assert main([*arguments, "--disturbed-as", "hardware"]) == 0
+    robust, hardware = given
+    assert "center_of_mass" not in robust
+    assert 0.0 < float(hardware["center_of_mass"].abs().max()) <= 0.015
+    assert json.loads(Path("result.json").read_text())["disturbed_as"] == "hardware"
 
 
 def test_one_command_can_be_examined() -> None:
