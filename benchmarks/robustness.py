@@ -1,9 +1,9 @@
 """What helps against disturbances: `python -m benchmarks.robustness [--json FILE]`.
 
 Latency, motor strength, mass and friction of a disturbed robot show in no observation, only in what comes of actions.
-The task of the `robust` preset is learned by its network, by the same network with its memory erased before every step,
-which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow for 20 s.
-All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
+The task of the `robust` or the `hardware` preset is learned by its network, by the same network with its memory erased
+before every step, which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow
+for 20 s. All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from app.playing import main as play
 from app.training import main as train
 from benchmarks.measurement import machine, make_console, make_table, print_facts, write_json
 from benchmarks.side_by_side import add_options, over_seeds, run_python
+from configs.presets import DISTURBANCES
 from ppo.policy import EvaluatedActions, RecurrentActorCritic, RecurrentState
 from ppo.recurrence import EpisodeStarts, LstmState
 
@@ -60,6 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--timesteps", type=int, default=2_000_000, help="control steps of each training")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, metavar="KIND", help=str(KINDS))
+    parser.add_argument("--preset", default="robust", choices=sorted(DISTURBANCES), help="(default: robust)")
     add_options(parser)
     options = parser.parse_args()
     console = make_console()
@@ -67,7 +69,18 @@ def main() -> int:
     print_facts(console, "Machine", facts)
 
     def run(kind: str, seed: int, folder: Path) -> dict[str, Any]:
-        run_python(["-m", "benchmarks.robustness", "child", kind, str(seed), str(options.timesteps), str(folder)])
+        run_python(
+            [
+                "-m",
+                "benchmarks.robustness",
+                "child",
+                options.preset,
+                kind,
+                str(seed),
+                str(options.timesteps),
+                str(folder),
+            ]
+        )
         result: dict[str, Any] = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
         return result
 
@@ -78,18 +91,21 @@ def main() -> int:
     results = over_seeds(options.kinds, options.seeds, options.jobs, run, report)
     console.print(table(results))
     if options.json is not None:
-        write_json(options.json, {"machine": facts, "timesteps": options.timesteps, "results": results})
+        write_json(
+            options.json,
+            {"machine": facts, "preset": options.preset, "timesteps": options.timesteps, "results": results},
+        )
     return 0
 
 
-def child(kind: str, seed: str, timesteps: str, folder: str) -> int:
+def child(preset: str, kind: str, seed: str, timesteps: str, folder: str) -> int:
     """Train one policy and examine it, in a process of its own; leaves `<folder>.json`."""
     parts = Parts(policy=Forgetful) if kind == "feed-forward" else Parts()
     growth = ["--env.randomization.growth-s", "20" if kind == CURRICULUM else "0"]
-    run = ["--preset", "robust", "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
+    run = ["--preset", preset, "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
     code = train([*run, *growth, "--total-timesteps", timesteps, "--eval-freq", timesteps], parts)
     model = str(Path(folder) / "run" / "model_final.zip")
-    examination = ["--evaluate", "--disturbed", "--json", f"{folder}.json", "--seed", "1000"]
+    examination = ["--evaluate", "--disturbed", "--disturbed-as", preset, "--json", f"{folder}.json", "--seed", "1000"]
     return code or play([model, *examination], parts)
 
 

@@ -203,7 +203,7 @@ HARDWARE = replace(
             latency_steps=(0, 1),
             sensor_delay_steps=(0, 1),
             push_speed=0.3,
-            impulse_force=15.0,
+            impulse_force=10.0,
             impulse_duration_s=0.1,
             impulse_interval_s=4.0,
         ),
