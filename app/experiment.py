@@ -48,6 +48,8 @@ class Experiment:
     """Control steps to train for, over all robots."""
     load_model: Path | None = None
     """Start from the weights, optimiser and step count of this SB3 zip."""
+    config: Path | None = None
+    """YAML of values that the other flags start from, such as the config.yaml of a run."""
     continue_training: bool = False
     """Continue the newest run of this name from its newest checkpoint, with the configuration it had."""
     wandb: bool = False
@@ -181,14 +183,25 @@ def from_plain(data: Mapping[str, Any]) -> Experiment:
         ValueError: a value is missing, unknown or of the wrong type.
     """
     try:
-        return dacite.from_dict(
-            Experiment, _with_present_names(dict(data)), dacite.Config(cast=[tuple, Path], strict=True)
-        )
-    except (dacite.DaciteError, TypeError, ConfigurationError) as error:
+        return read_plain(with_present_names(dict(data)))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"the stored configuration does not fit this version: {error}") from None
 
 
-def _with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:
+def read_plain(data: Mapping[str, Any]) -> Experiment:
+    """The experiment that `to_plain` was given.
+
+    Raises:
+        ValueError: a value is missing, unknown or of the wrong type.
+    """
+    try:
+        return dacite.from_dict(Experiment, dict(data), dacite.Config(cast=[tuple, Path], strict=True))
+    except (dacite.DaciteError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the fields of `OLD_NAMES` called as they are now."""
     for path, present in OLD_NAMES.items():
         *sections, old = path.split(".")
         data = _renamed(data, sections, old, present)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.command_line import asks_for_help, explain, fail, flags_given, parse
+from app.configuration_file import read_configuration
 from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name, to_plain
 from configs.presets import PRESETS
 from ppo import processes as process_group
@@ -25,13 +26,15 @@ def read_command_line(arguments: Sequence[str]) -> tuple[Experiment, Path | None
         Experiment,
         (PRESETS["default"], UNLIKE_DEFAULT),
         arguments,
-        *("preset", "continue_training", "load_model", "exp_name", "log_dir", "adaptive_lr", "ppo.lr.schedule"),
-        "processes",
+        *("preset", "continue_training", "load_model", "config", "exp_name", "log_dir"),
+        *("adaptive_lr", "ppo.lr.schedule", "processes"),
     )
-    default, folder, model = PRESETS[given.get("preset", "default")], None, None
+    default, folder, model = starting_point(given), None, None
     if given.get("continue_training") and not asks_for_help(arguments):
         if given.get("load_model") is not None:
             fail("--continue-training goes on from a run's own newest model, --load-model from another; leave out one")
+        if given.get("config") is not None:
+            fail("--continue-training goes on with the configuration that the run had; leave out --config")
         default, folder, model = find_run(given, default)
     elif given.get("load_model") is not None:
         try:
@@ -66,11 +69,28 @@ UNLIKE_DEFAULT = dataclasses.replace(
     preset="smoke",
     continue_training=True,
     load_model=Path("other"),
+    config=Path("other"),
     exp_name="other",
     log_dir=Path("other"),
     processes="auto",
 )
 """Differs from the default in all that must be known before the other flags are read."""
+
+
+def starting_point(given: Mapping[str, Any]) -> Experiment:
+    """What the other flags start from: a file's values, or a preset's."""
+    if given.get("config") is None:
+        return PRESETS[given.get("preset", "default")]
+    try:
+        experiment = read_configuration(given["config"])
+    except ValueError as error:
+        fail(f"--config: {error}")
+    if given.get("preset", experiment.preset) != experiment.preset:
+        fail(
+            f"--preset {given['preset']}: the values come from {given['config']}, which starts from the preset "
+            f"{experiment.preset}; leave the flag out, or write `preset: {given['preset']}` there"
+        )
+    return experiment
 
 
 def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, Path, Sb3Model]:
@@ -97,7 +117,7 @@ def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, 
 
 def check_reading(experiment: Experiment, default: Experiment, given: Mapping[str, Any]) -> None:
     """Check that the flags which were read ahead were read as the parser read them in the end."""
-    for name in ("preset", "continue_training", "load_model", "exp_name", "log_dir"):
+    for name in ("preset", "continue_training", "load_model", "config", "exp_name", "log_dir"):
         if getattr(experiment, name) != given.get(name, getattr(default, name)):
             flag = f"--{name.replace('_', '-')}"
             fail(f"{flag} cannot be told apart from the value of another flag; write {flag}=VALUE and put it first")
