@@ -21,6 +21,7 @@ from app.experiment import Experiment
 from app.export.exporting import main as export_command
 from app.play_flags import read_command_line
 from app.robot.commands import main as robot_command
+from app.sweep.commands import main as sweep_command
 from biped.env import BipedEnv
 from configs.presets import PRESETS
 from ppo.checkpoint.__main__ import main as checkpoint_command
@@ -121,6 +122,10 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 assert robot_command(["import", *model]) == 0
                 rest = [*rest, "--simulator", "mujoco", "--no-picture"]
             assert robot_command(rest) == 0
+        case ["python", "-m", "app.sweep", *rest]:
+            pytest.importorskip("optuna")
+            # Everything is read, and what is pretended to be a training ends at once.
+            assert sweep_command([*rest, "--trials", "1"], (sys.executable, "-c", "")) == 1
         case ["python", "-m", module, *rest] if module.startswith("benchmarks."):
             check_benchmark(module, rest, monkeypatch)
         case ["python", "-m", "pytest", *rest] | ["pytest", *rest]:
@@ -227,6 +232,7 @@ def test_flags_in_sentences_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     known |= known_flags(lambda: parse_playing(["--help"]), monkeypatch)
     known |= known_flags(lambda: checkpoint_command(["export", "--help"]), monkeypatch)
     known |= known_flags(lambda: export_command(["--help"]), monkeypatch)
+    known |= known_flags(lambda: sweep_command(["--help"]), monkeypatch)
     known |= known_flags(lambda: robot_command(["import", "--help"]), monkeypatch)
     known |= known_flags(lambda: robot_command(["check", "--help"]), monkeypatch)
     for name in BENCHMARKS:

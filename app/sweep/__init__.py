@@ -1,0 +1,1 @@
+"""Searching for better values of the flags of training: `biped-sweep`."""
