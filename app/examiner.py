@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from app.build import Parts, physics_of
 from app.experiment import Experiment
 from biped.env import BipedEnv
@@ -18,7 +21,7 @@ from biped.examination.examination import (
     result_line,
 )
 from biped.examination.gait_meter import GaitSummary
-from biped.examination.trials import Trial, trials_of
+from biped.examination.trials import Trial, title, trials_of
 from biped.robots.robot import Robot
 from ppo.agent import TrainedAgent
 from ppo.evaluation import Evaluator, Verdict
@@ -64,12 +67,14 @@ class Examiner:
         self._envs = envs
         self._processes = processes
         self._seed = seed
+        self._control_dt = control_dt
         self._steps = round(SECONDS / control_dt)
+        self._contacts: list[Tensor] = []
         self._step = 0
 
     def __call__(self, policy: RecurrentActorCritic) -> Verdict:
         """Examine the policy without exploration. Of several engines the one in which it does worst gives the score."""
-        verdicts = {}
+        verdicts, pictures = {}, {}
         for engine, env in self._envs.items():
             self._step = 0
             try:
@@ -78,6 +83,8 @@ class Examiner:
                 return Verdict(-math.inf, {}, "interrupted")
             summaries = [summary for part in self._processes.gather(own) for summary in part]
             verdicts[engine] = judge(sorted(summaries, key=lambda summary: self._trials.index(summary.trial)))
+            if self._processes.rank == 0:
+                pictures["gait" if len(verdicts) == 1 else f"{engine}/gait"] = self._draw_gait()
         if self._processes.rank:
             return Verdict(-math.inf, {}, "")
         first, *others = verdicts
@@ -85,7 +92,7 @@ class Examiner:
         for engine in others:
             metrics |= {f"{engine}/{name}": value for name, value in verdicts[engine].metrics.items()}
         lines = [f"{engine}: {verdict.summary}" if others else verdict.summary for engine, verdict in verdicts.items()]
-        return Verdict(min(verdict.score for verdict in verdicts.values()), metrics, "; ".join(lines))
+        return Verdict(min(verdict.score for verdict in verdicts.values()), metrics, "; ".join(lines), pictures)
 
     def _examine(self, policy: RecurrentActorCritic, env: BipedEnv | None) -> list[GaitSummary]:
         if env is None:
@@ -96,7 +103,25 @@ class Examiner:
         if policy.log_std.device.type != env.device.type:
             policy = deepcopy(policy).to(env.device)
         agent, trials = TrainedAgent(policy, env.num_envs), share(self._trials, self._processes)
-        return examine(agent, env, trials, seconds=SECONDS, warmup_s=WARMUP_S, after_step=self._after_step)
+        self._contacts = []
+
+        def after_step() -> None:
+            if self._processes.rank == 0:
+                # Of the first robot in each trial.
+                self._contacts.append(env.gait.contact[::ROBOTS].clone())
+            self._after_step()
+
+        return examine(agent, env, trials, seconds=SECONDS, warmup_s=WARMUP_S, after_step=after_step)
+
+    def _draw_gait(self) -> bytes:
+        """When the feet of a robot in each of this process's trials were on the ground, after the start, as a PNG."""
+        # Only now, as matplotlib takes long to load.
+        from app.report.gait_figure import SHOWN_S, gait_picture
+
+        shown = slice(round(WARMUP_S / self._control_dt), round((WARMUP_S + SHOWN_S) / self._control_dt))
+        contacts = torch.stack(self._contacts[shown], dim=1).cpu().numpy()
+        titles = map(title, share(self._trials, self._processes))
+        return gait_picture(list(zip(titles, contacts, strict=True)), self._control_dt)
 
     def _after_step(self) -> None:
         self._step += 1

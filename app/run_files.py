@@ -20,13 +20,18 @@ from ppo.report.logging import WandbConfig
 from ppo.report.provenance import describe_run
 
 
-def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration as `config.yaml`, and as `cfgs.pkl` for tools that expect it."""
+def write_configuration(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the resolved configuration as `config.yaml`, and as `cfgs.pkl` for tools that expect it.
+
+    Returns:
+        What `config.yaml` says.
+    """
+    document = {"experiment": config, "run": describe_run()}
     with atomic_write(folder / "config.yaml") as file:
-        document = {"experiment": config, "run": describe_run()}
         file.write(yaml.safe_dump(document, sort_keys=False).encode())
     with atomic_write(folder / "cfgs.pkl") as file:
         pickle.dump(dict(config), file)
+    return document
 
 
 def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:

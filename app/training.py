@@ -14,6 +14,7 @@ import torch
 
 from app.build import COMPILING, Parts, build_trainer
 from app.command_line import fail
+from app.dashboard import DASHBOARD
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.filming.films import Films
@@ -139,14 +140,16 @@ def open_run(
             print(warning, file=sys.stderr)
     try:
         folder = folder or make_run_folder(experiment.log_dir, experiment.exp_name)
-        write_configuration(folder, to_plain(experiment))
+        config = to_plain(experiment)
+        document = write_configuration(folder, config)
         logger = MetricsLogger(
             next_run_folder(folder, reuse=continued),
             wandb=wandb_config(experiment, folder),
-            config=to_plain(experiment),
+            config={**config, "run": document["run"]},
             warn=console.message,
             continued_from=model.num_timesteps if continued and model is not None else None,
         )
+        logger.arrange(DASHBOARD, config, document)
     except ValueError as error:
         fail(f"{error}; choose another folder with --log-dir or --exp-name")
     except OSError as error:

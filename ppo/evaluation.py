@@ -20,6 +20,8 @@ class Verdict(NamedTuple):
     """Named values, logged as `eval/<name>`."""
     summary: str
     """One line for a person."""
+    pictures: Mapping[str, bytes] = {}
+    """PNGs by name, logged as `eval/<name>`."""
 
 
 class Evaluator(Protocol):

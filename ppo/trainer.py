@@ -148,9 +148,12 @@ class Trainer:
         learner = self.learner
         if self.evaluator is None:
             return False
-        score, values, summary = self.evaluator(learner.policy)
+        score, values, summary, pictures = self.evaluator(learner.policy)
         metrics.update({f"eval/{name}": value for name, value in values.items()})
         self.console.message(f"evaluation at {learner.num_timesteps:,} steps: {summary}")
+        if self.logger is not None:
+            for name, picture in pictures.items():
+                self.logger.log_picture(f"eval/{name}", picture, learner.num_timesteps)
         if not score > learner.best_score:
             return False
         learner.best_score = score

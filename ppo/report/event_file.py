@@ -53,7 +53,17 @@ class EventFile:
     def write(self, scalars: Mapping[str, float], step: int) -> None:
         """Append the scalars; they are in the operating system's hands when this returns."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self.write_summary(Summary(value=values), step)
+
+    def write_picture(self, tag: str, png: bytes, step: int) -> None:
+        """Append a PNG; likewise."""
+        width, height = struct.unpack_from(">II", png, 16)
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        self.write_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def write_summary(self, summary: Summary, step: int) -> None:
+        """Append what TensorBoard calls a summary; likewise."""
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def write_animation(self, tag: str, gif: bytes, step: int) -> None:
         """Append a GIF, which TensorBoard plays among its images; likewise."""

@@ -1,5 +1,6 @@
 """Where a run's metrics go: a numbered run folder with a TensorBoard event file, and Weights & Biases if asked for."""
 
+import io
 import math
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo.checkpoint.atomic import atomic_write
+from ppo.report.dashboard import Dashboard, summaries
 from ppo.report.event_file import EventFile
 
 RUN_NAME = "RecurrentPPO"
@@ -86,6 +88,7 @@ class MetricsLogger:
         if wandb is not None:
             require_wandb()
         self._warn = warn
+        self._first_step = continued_from or 0
         self._event_file: EventFile | None = None
         self._wandb_run: _WandbRun | None = None
         with self._surviving_tensorboard():
@@ -126,6 +129,25 @@ class MetricsLogger:
         if self._wandb_run is not None:
             with self._surviving_wandb():
                 self._wandb_run.log_film(tag, path, num_timesteps)
+
+    def arrange(self, dashboard: Dashboard, config: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+        """Show the run's flags beside its results and `document` as text, and arrange its scalars."""
+        if self._event_file is not None:
+            with self._surviving_tensorboard():
+                for summary in summaries(dashboard, config, document):
+                    self._event_file.write_summary(summary, self._first_step)
+        if self._wandb_run is not None:
+            with self._surviving_wandb():
+                self._wandb_run.arrange(dashboard)
+
+    def log_picture(self, tag: str, png: bytes, num_timesteps: int) -> None:
+        """Show a PNG."""
+        if self._event_file is not None:
+            with self._surviving_tensorboard():
+                self._event_file.write_picture(tag, png, num_timesteps)
+        if self._wandb_run is not None:
+            with self._surviving_wandb():
+                self._wandb_run.log_picture(tag, png, num_timesteps)
 
     def log_checkpoint(self, path: Path) -> None:
         """Upload a checkpoint as the next version of the run's model at Weights & Biases; without it, do nothing.
@@ -209,6 +231,17 @@ class _WandbRun:
         from wandb import Video
 
         self._run.log({tag: Video(str(path), format="mp4"), "global_step": step})
+
+    def arrange(self, dashboard: Dashboard) -> None:
+        # Sections are made of what stands before the slash of a tag.
+        for tag in dashboard.results:
+            self._run.define_metric(tag, step_metric="global_step", summary="last,max")
+
+    def log_picture(self, tag: str, png: bytes, step: int) -> None:
+        from PIL import Image as Picture
+        from wandb import Image
+
+        self._run.log({tag: Image(Picture.open(io.BytesIO(png))), "global_step": step})
 
     def log_checkpoint(self, path: Path) -> None:
         from wandb import Artifact

@@ -106,7 +106,7 @@ def test_the_best_model_by_evaluation_is_kept(tmp_path: Path) -> None:
     assert 1000 < best.num_timesteps <= trainer.learner.num_timesteps
     policy = RecurrentActorCritic(POLICY, 2, 1)
     policy.load_state_dict(best.parameters)
-    score, metrics, _ = trainer.evaluator(policy)
+    score, metrics, *_ = trainer.evaluator(policy)
     assert score == trainer.learner.best_score == metrics["mean_reward"]
     assert metrics["mean_ep_length"] == 4.0
     assert score > -3.0
@@ -119,10 +119,11 @@ def test_evaluation_counts_one_episode_of_every_environment() -> None:
         policy.action_net.weight.zero_()
         policy.action_net.bias.zero_()
     # Answering 0 to a cue of +1 or -1 costs 1 in each of the four steps; a second episode would cost four more.
-    score, metrics, summary = ReturnEvaluator(env, steps=7)(policy)
+    score, metrics, summary, pictures = ReturnEvaluator(env, steps=7)(policy)
     assert score == -4.0
     assert metrics == {"mean_reward": -4.0, "mean_ep_length": 4.0}
     assert summary == "mean return -4.00 in 4 steps"
+    assert pictures == {}
 
 
 def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp_path: Path) -> None:
@@ -137,12 +138,18 @@ def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp
             if "eval/grade" in metrics:
                 logged[num_timesteps] = metrics["eval/grade"]
 
+        def log_picture(self, tag: str, png: bytes, num_timesteps: int) -> None:
+            pictures.append((tag, png, num_timesteps))
+
         def log_checkpoint(self, path: Path) -> None:
             pass
 
+    pictures: list[tuple[str, bytes, int]] = []
+
     def grade(policy: RecurrentActorCritic) -> Verdict:
         score = next(scores)
-        return Verdict(score, {"grade": 10.0 * score}, f"grade {score:g}")
+        drawn = {"face": b"a smile"} if score == 3.0 else {}
+        return Verdict(score, {"grade": 10.0 * score}, f"grade {score:g}", drawn)
 
     trainer = make_trainer(TrackingEnv(16), tmp_path, 1024)
     trainer.evaluator, trainer.logger = grade, Recorder()
@@ -151,6 +158,7 @@ def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp
     trainer.console = Console(total_timesteps=1024, stream=stream)
     trainer.train()
     assert logged == {256: 10.0, 512: 30.0, 768: 30.0, 1024: 20.0}
+    assert pictures == [("eval/face", b"a smile", step) for step in (512, 768)]
     assert "evaluation at 512 steps: grade 3\n" in stream.getvalue()
     assert read_zip(tmp_path / "model_best.zip").num_timesteps == 512
 

@@ -210,8 +210,8 @@ class FakeWandb:
     def add_file(self, path: str) -> None:
         self._record("add_file", path)
 
-    def define_metric(self, name: str, step_metric: str | None = None) -> None:
-        self._record("define_metric", name, step_metric)
+    def define_metric(self, name: str, step_metric: str | None = None, summary: str = "") -> None:
+        self._record("define_metric", name, step_metric, summary)
 
     def log(self, metrics: dict[str, float]) -> None:
         self._record("log", metrics)
@@ -251,8 +251,8 @@ def test_wandb_gets_configuration_metrics_and_checkpoints(tmp_path: Path, monkey
                 "settings": {"console": "off"},
             },
         ),
-        ("define_metric", "global_step", None),
-        ("define_metric", "*", "global_step"),
+        ("define_metric", "global_step", None, ""),
+        ("define_metric", "*", "global_step", ""),
         ("log", {"time/fps": 5.0, "global_step": 96}),
         ("artifact", "model-abc", "model"),
         ("add_file", str(tmp_path / "biped_96_steps.zip")),
