@@ -11,7 +11,7 @@ from app.command_line import explain
 from app.experiment import Experiment, read_plain, to_plain, with_present_names
 from configs.presets import PRESETS
 
-OF_ONE_RUN = ("config", "continue_training", "load_model")
+OF_ONE_RUN = ("config", "continue_training", "load_model", "seeds")
 """Flags that say what a run began with; another run does not take them over."""
 
 

@@ -11,7 +11,7 @@ from app.command_line import asks_for_help, explain, fail, flags_given
 from app.experiment import CHECKPOINT_PREFIX, Experiment, stored_name
 from app.preparation import Training, prepare
 from app.process_group import cpu_cores
-from app.train_flags import UNLIKE_DEFAULT
+from app.train_flags import UNLIKE_DEFAULT, starting_point
 from configs.presets import PRESETS
 from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.run_folder import newest_run_folder, run_folders
@@ -42,10 +42,12 @@ def asked(arguments: Sequence[str]) -> Mapping[str, Any] | None:
         return None
     unlike = dataclasses.replace(UNLIKE_DEFAULT, seeds=2, seed=2, wandb_run_name="other")
     names = ("seeds", "seed", "preset", "exp_name", "log_dir", "continue_training", "wandb_run_name")
-    given = flags_given(Experiment, (PRESETS["default"], unlike), arguments, *names)
-    default = PRESETS[given.get("preset", "default")]
+    given = flags_given(Experiment, (PRESETS["default"], unlike), arguments, *names, "config")
     # What is below 1 is refused where all flags are read.
-    return {name: getattr(default, name) for name in names} | given if given.get("seeds", 1) > 1 else None
+    if given.get("seeds", 1) <= 1:
+        return None
+    default = starting_point(given)
+    return {name: getattr(default, name) for name in names} | given
 
 
 def plan(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts) -> list[SeedRun]:

@@ -79,6 +79,8 @@ def check_base(experiment: Experiment) -> None:
     """Check that trainings like this one have scores and a beginning of their own; a bad one ends the program."""
     if experiment.continue_training:
         fail("--continue-training: every trial is a new run; use --config for the values of an earlier one")
+    if experiment.seeds > 1:
+        fail("--seeds: every trial is one training; vary the seed with --vary seed=1,2,3")
     if experiment.eval_freq is None or experiment.eval_freq > experiment.total_timesteps:
         fail("--eval-freq: trials are compared by their examinations; give control steps, up to --total-timesteps")
 

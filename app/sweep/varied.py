@@ -20,7 +20,7 @@ Value = str | float | int | bool | None
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})(:log)?")
 SYNTAX = "write FLAG=LOW..HIGH, FLAG=LOW..HIGH:log or FLAG=A,B,C"
-SET_BY_SWEEP = ("exp_name", "log_dir", "continue_training", "config", "load_model")
+SET_BY_SWEEP = ("exp_name", "log_dir", "continue_training", "config", "load_model", "seeds")
 """Flags that do not belong to the search."""
 SWITCH = ("true", "false")
 

@@ -8,6 +8,7 @@ import yaml
 
 from app.experiment import Experiment, to_plain
 from app.run_files import write_configuration
+from app.seeds.plan import asked
 from app.train_flags import read_command_line
 from configs.presets import CPU, DEFAULT, QUICK
 from tests.app.test_train_flags import BUDGET, refused, save_run
@@ -66,8 +67,8 @@ def test_what_a_run_began_with_is_not_taken_over() -> None:
         ("ppo: 3", "ppo is a section"),
         ("ppo: {learning_rate: -1}", "--ppo.learning-rate must be above 0"),
         ("ppo: {learning_rate: fast}", '"ppo.learning_rate" - should be "float"'),
-        ("num_envs: 2.5", '"num_envs" - should be "int"'),
-        ("num_envs: {a: 1}", '"num_envs" - should be "int"'),
+        ("seed: 2.5", '"seed" - should be "int"'),
+        ("seed: {a: 1}", '"seed" - should be "int"'),
         ("preset: fast", '"preset" - should be'),
         ("preset: [cpu]", '"preset" - should be'),
         ("exp_name: a/b", "--exp-name 'a/b' cannot name a folder"),
@@ -97,3 +98,11 @@ def test_flags_that_cannot_act_beside_a_file_are_refused(capsys: pytest.CaptureF
     assert "leave out --config" in refused(capsys, "--continue-training", "--config", str(FILE), *BUDGET)
     line = refused(capsys, "--config", str(FILE), "--preset", "cpu")
     assert "--preset cpu: the values come from best.yaml, which starts from the preset quick" in line
+
+
+def test_seeds_start_from_a_file_too() -> None:
+    FILE.write_text("exp_name: walk\nseed: 7\nseeds: 9\n")
+    assert asked(["--config", str(FILE)]) is None
+    given = asked(["--config", str(FILE), "--seeds", "2"])
+    assert given is not None
+    assert (given["exp_name"], given["seed"], given["seeds"]) == ("walk", 7, 2)

@@ -153,6 +153,7 @@ def test_other_flags_and_folders_of_others_are_refused(capsys: pytest.CaptureFix
         (("--eval-freq", "384", "--startup-trials", "-1"), "--startup-trials must be at least 0, not -1"),
         (("--eval-freq", "384", "--vary", "seed=3,4"), "--vary: a flag is given twice"),
         (("--eval-freq", "384", "--sead", "3"), "--sead"),
+        (("--eval-freq", "384", "--seeds", "2"), "--seeds: every trial is one training"),
     ],
 )
 def test_bad_command_lines_are_refused_before_anything_is_written(
