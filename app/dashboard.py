@@ -17,7 +17,7 @@ DASHBOARD = Dashboard(
         "rewards": {"rewards per second": [r"reward/.*"]},
         "gait": {
             "velocity error, m/s": [r"tracking/velocity_error"],
-            "examination, measures": [r"eval/(\w+/)?(?!points|trials_passed|commands_passed)\w+"],
+            "examination, measures": [r"eval/(?!(\w+/)?(points|(trials|commands)_passed)$)(\w+/)?\w+$"],
         },
         "performance": {
             "control steps per second": [r"perf/steps_per_second", r"time/fps"],

@@ -20,7 +20,7 @@ def check_agreement(experiment: Experiment, model: Sb3Model | None, processes: P
     Raises:
         ValueError: they do not, for instance because their machines have other files.
     """
-    place = {"device": "", "load_model": None, "log_dir": "", "verbose": False}
+    place = {"device": "", "load_model": None, "config": None, "log_dir": "", "verbose": False}
     ours = hashlib.sha256(json.dumps({**to_plain(experiment), **place}).encode())
     if model is not None:
         for parameter in model.parameters.values():

@@ -79,13 +79,16 @@ def resolve_robots(experiment: Experiment, robot: Robot, device: torch.device, c
     """The experiment with a number of robots, also where it leaves that to the memory of a GPU."""
     if experiment.num_envs != "auto":
         return experiment
+    # Every process cuts its own share into minibatches.
+    least = count * (1 if experiment.ppo.batch_size is not None else experiment.ppo.n_minibatches)
     robots = ROBOTS_ON_A_CPU
     if device.type == "cuda":
         size = sum(field.width for field in observation_fields(robot, experiment.env.observations)), robot.num_joints
         each = bytes_per_environment(experiment.policy, experiment.ppo, *size) + GENESIS_BYTES_PER_ROBOT
-        free, _ = torch.cuda.mem_get_info(device)
-        robots = count * robots_that_fit(free, each)
-    return dataclasses.replace(experiment, num_envs=robots)
+        free, total = torch.cuda.mem_get_info(device)
+        # What is free differs between GPUs, and all processes must come to one number.
+        robots = count * robots_that_fit(free if count == 1 else total, each)
+    return dataclasses.replace(experiment, num_envs=max(least, robots - robots % least))
 
 
 def robots_that_fit(free_bytes: int, bytes_per_robot: int) -> int:

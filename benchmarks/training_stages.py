@@ -32,7 +32,7 @@ from ppo.trainer import Budget, Trainer
 
 WARMUPS = 1
 """Rounds that do not count. They only train, and the peak of the memory is read after them."""
-COMMANDS = ("step", "read", "reset", "set_velocity")
+COMMANDS = ("step", "read", "reset", "set_velocity", "set_force")
 """What an environment asks of its simulator while it runs."""
 
 Calls = Sequence[tuple[str, tuple[Tensor, ...]]]

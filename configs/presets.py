@@ -186,13 +186,14 @@ HARDWARE = replace(
     QUICK,
     preset="hardware",
     num_envs=512,
-    total_timesteps=4_000_000,
+    total_timesteps=6_000_000,
     eval_freq=1_000_000,
     save_freq=1_000_000,
     ppo=replace(QUICK.ppo, ent_coef=0.005, gamma=0.97, gae_lambda=0.95),
     env=replace(
         CLOCKED_WALK,
         commands=replace(CLOCKED_WALK.commands, standing_probability=0.4),
+        rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
         observations=replace(
             CLOCKED_WALK.observations,
             projected_gravity=True,

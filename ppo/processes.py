@@ -40,6 +40,8 @@ def exchange() -> Iterator[None]:
         yield
     except ConnectionError as error:
         raise ProcessEndedError(str(error)) from None
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise ProcessEndedError("another training process has ended or cannot be reached") from error
 
@@ -111,8 +113,9 @@ class Processes:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
+        sent = on_host(value)
         with exchange():
-            dist.gather_object(on_host(value), values if self.rank == 0 else None)
+            dist.gather_object(sent, values if self.rank == 0 else None)
         return values if self.rank == 0 else []
 
     def any(self, flag: bool) -> bool:

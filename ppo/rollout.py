@@ -143,7 +143,7 @@ class Experience:
 
 
 class Interrupted(Exception):  # noqa: N818 - no error
-    """Learning from a rollout was given up before it had changed anything."""
+    """Learning from a rollout was given up before the policy had changed."""
 
 
 def critic_pass(

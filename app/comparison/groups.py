@@ -14,7 +14,7 @@ OF_NO_MATTER = frozenset(
     "--" + name
     for name in (
         *("exp-name", "seed", "seeds", "log-dir", "continue-training", "verbose", "save-freq", "keep-checkpoints"),
-        *("wandb", "wandb-project", "wandb-entity", "wandb-run-name"),
+        *("wandb", "wandb-project", "wandb-entity", "wandb-run-name", "video-freq", "config"),
         "adaptive-lr",  # a shorthand for another flag
     )
 )

