@@ -6,10 +6,10 @@ from typing import Any
 
 import viser
 
+from app.steering.loop import Status
+from app.steering.requests import Play, Request
+from app.steering.walker import Walker
 from app.web.checkpoints import Checkpoints
-from app.web.loop import Status
-from app.web.requests import Play, Request
-from app.web.walker import Walker
 from app.web.widgets import put
 
 NONE_CHOSEN = "choose one"

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import viser
 
-from app.web.loop import Command, Status, command_limits
-from app.web.requests import Advance, Friction, Nudge, Pause, Push, Request, Reset, Speed, Steer, Stop
-from app.web.walker import Walker
+from app.steering.loop import Command, Status, command_limits
+from app.steering.requests import Advance, Friction, Nudge, Pause, Push, Request, Reset, Speed, Steer, Stop
+from app.steering.walker import Walker
 from app.web.widgets import put
 from biped.simulators.config import GROUND_FRICTION
 

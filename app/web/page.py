@@ -4,14 +4,14 @@ import time
 
 import viser
 
+from app.steering.frames import Frame, Pose
+from app.steering.loop import Loop, Status
+from app.steering.walker import Walker
 from app.web.checkpoints import Checkpoints
 from app.web.choice import Choice
 from app.web.controls import Controls
-from app.web.frames import Frame, Pose
-from app.web.loop import Loop, Status
 from app.web.plots import Plots
 from app.web.robot_view import COMMANDED, RobotView
-from app.web.walker import Walker
 from biped.robots.robot import Robot
 
 PLOTTED_S, TOLD_S, LISTED_S = 0.1, 0.5, 2.0

@@ -4,8 +4,8 @@ import numpy as np
 import viser
 from viser import uplot
 
-from app.web.frames import Frame, History
-from app.web.walker import Walker
+from app.steering.frames import Frame, History
+from app.steering.walker import Walker
 from app.web.widgets import put
 
 SECONDS = 6.0

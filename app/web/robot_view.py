@@ -8,7 +8,7 @@ import trimesh
 import viser
 from numpy.typing import NDArray
 
-from app.web.frames import Frame, Pose
+from app.steering.frames import Frame, Pose
 from biped.robots.robot import Robot
 from biped.robots.shapes import Link, Shape, read_links, turned
 

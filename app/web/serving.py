@@ -13,10 +13,10 @@ import viser
 
 from app.command_line import fail
 from app.session import Session
+from app.steering.loop import Loop
+from app.steering.walker import make_walker
 from app.web.checkpoints import Checkpoints
-from app.web.loop import Loop
 from app.web.page import Page
-from app.web.walker import make_walker
 
 HERE = ("127.0.0.1", "localhost", "::1")
 """Hosts that only this machine can reach."""

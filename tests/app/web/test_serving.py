@@ -9,7 +9,7 @@ pytest.importorskip("viser")
 
 from app.web.serving import PORTS_TRIED, announce_address, free_port, serve
 from tests.app.fake_engines import FakeSimulation, fails
-from tests.app.web.pages import make_session
+from tests.app.steering.loops import make_session
 
 HERE = "127.0.0.1"
 

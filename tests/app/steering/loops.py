@@ -9,9 +9,9 @@ from app.experiment import Experiment
 from app.load import Checkpoint
 from app.play_flags import PlayOptions
 from app.session import Session
-from app.web.frames import Frame, Pose
-from app.web.loop import Loop, Status
-from app.web.walker import Walker, make_walker
+from app.steering.frames import Frame, Pose
+from app.steering.loop import Loop, Status
+from app.steering.walker import Walker, make_walker
 from configs.presets import SMOKE
 from ppo.checkpoint.sb3_zip import read_zip
 from tests.app.fake_engines import parts

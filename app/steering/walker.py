@@ -1,4 +1,4 @@
-"""The robot on the page, the task it is in and the policy that moves it."""
+"""The robot that is steered, the task it is in and the policy that moves it."""
 
 import dataclasses
 import sys
@@ -25,7 +25,7 @@ class Walker(NamedTuple):
     """Which checkpoint and task it is made of."""
     simulator: Simulator
     env: BipedEnv
-    """Its commands are held, and nobody pushes the robot but the page."""
+    """Its commands are held, and nobody pushes the robot but who steers it."""
     controller: Controller
 
 

@@ -1,4 +1,4 @@
-"""What a page may ask of the loop; from any thread."""
+"""What may be asked of the loop; from any thread."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ class Steer:
 
 @dataclass(frozen=True)
 class Nudge:
-    """Change the command by this much, as a key does; it stays within the limits of the page."""
+    """Change the command by this much, as a key does; it stays within `command_limits`."""
 
     change: tuple[float, float, float]
     """m/s, m/s and rad/s."""

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from app.experiment import Experiment
-from app.web.loop import Pace, command_limits
-from app.web.requests import (
+from app.steering.loop import Pace, command_limits
+from app.steering.requests import (
     Advance,
     Friction,
     Nudge,
@@ -22,7 +22,7 @@ from app.web.requests import (
 )
 from biped.task.commands import CommandConfig
 from tests.app.fake_engines import FakeSimulation, save_model
-from tests.app.web.pages import QUIET, Viewer, make_loop, turns
+from tests.app.steering.loops import QUIET, Viewer, make_loop, turns
 
 OTHER = dataclasses.replace(QUIET, env=dataclasses.replace(QUIET.env, episode_length_s=5.0, mirror_left_stance=False))
 

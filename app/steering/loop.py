@@ -1,4 +1,4 @@
-"""The loop that steps the robot in real time and does what pages ask for. It knows no browser."""
+"""The loop that steps the robot in real time and does what somebody asks for. It knows no browser and no terminal."""
 
 import math
 import queue
@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import torch
 
 from app.real_time import RealTime
-from app.web.frames import Frame, Pose, read_frame
-from app.web.requests import (
+from app.steering.frames import Frame, Pose, read_frame
+from app.steering.requests import (
     Advance,
     Friction,
     Nudge,
@@ -23,14 +23,14 @@ from app.web.requests import (
     Steer,
     Stop,
 )
-from app.web.walker import Walker, with_checkpoint
+from app.steering.walker import Walker, with_checkpoint
 from biped.simulators.state import rotate
 from biped.task.commands import CommandConfig
 
 Command = tuple[float, float, float]
 """Forward and leftward velocity in m/s, yaw rate in rad/s."""
 LEAST_LIMITS = (0.5, 0.3, 0.5)
-"""m/s, m/s and rad/s, either way, that a page can ask for whatever the robot was trained to do."""
+"""m/s, m/s and rad/s, either way, that can be asked for whatever the robot was trained to do."""
 IDLE_S = 0.1
 """s between two looks for a browser, while there is none."""
 MEASURED_S = 1.0
@@ -79,7 +79,7 @@ class Audience(Protocol):
 
 
 def command_limits(config: CommandConfig) -> tuple[tuple[float, float], ...]:
-    """The least and the largest command that a page offers: as in training, or a little where that was nothing."""
+    """The least and the largest command that can be asked for: as in training, or a little where that was nothing."""
     trained = config.linear_velocity_x, config.linear_velocity_y, config.yaw_rate
     return tuple((min(low, -least), max(high, least)) for (low, high), least in zip(trained, LEAST_LIMITS, strict=True))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.web.frames import Frame, History, Pose
+from app.steering.frames import Frame, History, Pose
 
 
 def pose(angle: float = 0.0, position: float = 0.0) -> Pose:
