@@ -12,6 +12,7 @@ from app.real_time import RealTime
 from app.steering.frames import Frame, Pose, read_frame
 from app.steering.requests import (
     Advance,
+    Deflect,
     Friction,
     Nudge,
     Pause,
@@ -188,6 +189,13 @@ class Loop:
                 vx, vy, yaw_rate = (
                     round(min(max(value + by, low), high), 3)
                     for value, by, (low, high) in zip(self._command, change, limits, strict=True)
+                )
+                self._key((vx, vy, yaw_rate))
+            case Deflect(deflection):
+                limits = command_limits(self._walker.env.config.commands)
+                vx, vy, yaw_rate = (
+                    round(part * (high if part > 0.0 else -low), 2)
+                    for part, (low, high) in zip(deflection, limits, strict=True)
                 )
                 self._key((vx, vy, yaw_rate))
             case Stop():

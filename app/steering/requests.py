@@ -21,6 +21,14 @@ class Nudge:
 
 
 @dataclass(frozen=True)
+class Deflect:
+    """Follow the sticks of a gamepad: this part, -1 to 1, of the limits."""
+
+    deflection: tuple[float, float, float]
+    """Forward, to the left, and for a turn to the left."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """Follow a command of zero."""
 
@@ -73,4 +81,4 @@ class Play:
     path: Path
 
 
-Request = Steer | Nudge | Stop | Pause | Advance | Speed | Reset | Push | Friction | Play
+Request = Steer | Nudge | Deflect | Stop | Pause | Advance | Speed | Reset | Push | Friction | Play

@@ -2,37 +2,32 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import viser
 
-from app.steering.loop import Command, Status, command_limits
-from app.steering.requests import Advance, Friction, Nudge, Pause, Push, Request, Reset, Speed, Steer, Stop
+from app.steering.keys import KEYS, PUSH_SPEED, Key
+from app.steering.loop import Status, command_limits
+from app.steering.requests import Advance, Friction, Pause, Push, Request, Reset, Speed, Steer, Stop
 from app.steering.walker import Walker
+from app.web.gamepad import Gamepads
 from app.web.widgets import put
 from biped.simulators.config import GROUND_FRICTION
 
-Key = Literal["W", "S", "A", "D", "Q", "E", "X", "P", "F", "R"]
 AXES = ("forward", "leftward", "turn left")
 """Parts of a command."""
 UNITS = ("m/s", "m/s", "rad/s")
-NUDGES: tuple[tuple[Key, str, Command], ...] = (
-    ("W", "faster forward", (0.1, 0.0, 0.0)),
-    ("S", "faster backward", (-0.1, 0.0, 0.0)),
-    ("A", "faster leftward", (0.0, 0.05, 0.0)),
-    ("D", "faster rightward", (0.0, -0.05, 0.0)),
-    ("Q", "turn left", (0.0, 0.0, 0.1)),
-    ("E", "turn right", (0.0, 0.0, -0.1)),
-)
-"""Keys, what they are for, and by how much they change the command."""
 SPEEDS = {"1": 1.0, "1/2": 0.5, "1/4": 0.25, "1/10": 0.1}
 """Seconds of the robot per second on the wall, by what the page calls them."""
-KEYS = """
+HELP = """
 **W S** faster forward, backward  \\
 **A D** leftward, rightward  \\
 **Q E** turn left, right  \\
 **X** stop &nbsp; **P** pause  \\
 **F** push &nbsp; **R** start anew
+
+Gamepad: left stick walk, right stick turn  \\
+**A** push &nbsp; **B** start anew &nbsp; **start** pause
 """
 # viser flies its camera with the same keys and has no switch for that. Its listener is on the document; the hotkeys' is
 # on the root element, which an event reaches first. A script element would not run here, an image's handler does.
@@ -68,14 +63,14 @@ class Controls:
             ]
             self._trained = gui.add_markdown("")
             stop = gui.add_button("stop (X)", color="gray")
-            gui.add_markdown(KEYS)
+            gui.add_markdown(HELP)
         with gui.add_folder("time"):
             speed = gui.add_button_group("speed", tuple(SPEEDS))
             self._pause = gui.add_button("pause (P)", color="gray")
             self._advance = gui.add_button("one step", color="gray", disabled=True)
             reset = gui.add_button("start anew (R)", color="gray")
         with gui.add_folder("world"):
-            self._push_speed = gui.add_slider("push, m/s", 0.1, 2.0, 0.1, 0.5)
+            self._push_speed = gui.add_slider("push, m/s", 0.1, 2.0, 0.1, PUSH_SPEED)
             push = gui.add_button("push (F)", color="gray")
             self._friction = gui.add_slider("friction", GROUND_FRICTION, 1.5, 0.01, 1.0)
             follow_robot = gui.add_checkbox("follow the robot", initial_value=True)
@@ -90,12 +85,10 @@ class Controls:
         push.on_click(lambda _: self._push())
         self._friction.on_update(self._slip)
         follow_robot.on_update(lambda event: follow(event.target.value))
-        for key, words, change in NUDGES:
-            self._bind(key, words, partial(submit, Nudge(change)))
-        self._bind("X", "stop", partial(submit, Stop()))
-        self._bind("P", "pause or go on", partial(submit, Pause()))
-        self._bind("F", "push", self._push)
-        self._bind("R", "start anew", partial(submit, Reset()))
+        for key in KEYS:
+            # How fast a push is, is chosen here.
+            self._bind(key, self._push if isinstance(key.request, Push) else partial(submit, key.request))
+        Gamepads(gui, submit, (self._push, partial(submit, Reset()), partial(submit, Pause())))
 
     def meet(self, walker: Walker) -> None:
         """Offer what the task asks for, and show what it was trained for."""
@@ -134,5 +127,5 @@ class Controls:
     def _push(self) -> None:
         self._submit(Push(float(self._push_speed.value)))
 
-    def _bind(self, key: Key, words: str, act: Callable[[], None]) -> None:
-        self._gui.add_command(words, hotkey=key).on_trigger(lambda _: act())
+    def _bind(self, key: Key, act: Callable[[], None]) -> None:
+        self._gui.add_command(key.words, hotkey=key.letter).on_trigger(lambda _: act())

@@ -10,6 +10,7 @@ from app.experiment import Experiment
 from app.steering.loop import Pace, command_limits
 from app.steering.requests import (
     Advance,
+    Deflect,
     Friction,
     Nudge,
     Pause,
@@ -71,6 +72,21 @@ def test_keys_change_the_command_within_limits_and_are_told() -> None:
     turns(loop, viewer, 1)
     (_, fastest), _, (least_turn, _) = command_limits(QUIET.env.commands)
     assert viewer.statuses[-1].command == (fastest, 0.0, least_turn)
+
+
+def test_sticks_ask_for_their_part_of_the_limits_and_are_told_like_keys() -> None:
+    loop, viewer = make_loop(), Viewer()
+    (slowest, fastest), (_, leftmost), (least_turn, _) = command_limits(QUIET.env.commands)
+    for deflection, expected in (
+        ((1.0, 1.0, -1.0), (fastest, leftmost, least_turn)),
+        ((-0.5, 0.0, 0.0), (0.5 * slowest, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    ):
+        loop.submit(Deflect(deflection))
+        turns(loop, viewer, 1)
+        assert viewer.statuses[-1].command == pytest.approx(expected)
+        assert loop.walker.env.commands.value.tolist() == [pytest.approx(expected)]
+    assert viewer.statuses[-1].keyed == 3
 
 
 def test_limits_are_those_of_the_training_and_never_nothing() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from app.load import SHIPPED_POLICY
+from app.steering.loop import command_limits
 from configs.presets import PRESETS
 from tests.app.fake_engines import save_model
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("viser", reason="needs viser (pip install viser)")
 pytest.importorskip("mjbatch", reason="needs MuJoCo")
+from app.web.gamepad import DEAD_ZONE
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -47,6 +50,13 @@ title => {
 }
 """
 """The numbers that a plot shows."""
+GAMEPAD = """
+window.pad = {
+  connected: true, mapping: 'standard', axes: [0, 0, 0, 0], buttons: [...Array(17)].map(() => ({pressed: false})),
+};
+navigator.getGamepads = () => [null, window.pad];
+"""
+"""Takes the place of what is plugged in."""
 HEEDING_SIGNALS = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -123,6 +133,11 @@ def forward(page: "Page") -> tuple[float, float]:
     return sum(columns[1][-50:]) / 50, columns[2][-1]
 
 
+def turning(page: "Page") -> float:
+    """rad/s that are asked for, positive to the left."""
+    return float(page.evaluate(CURVE, "yaw rate, rad/s")[2][-1])
+
+
 def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     page = opened.page
 
@@ -179,3 +194,43 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     assert time.monotonic() - began < 2.0
     assert opened.program.returncode == 130
     assert said == "interrupted\n"
+
+
+def test_a_gamepad_at_the_browser_steers(opened: Opened) -> None:
+    page = opened.page
+    page.evaluate(GAMEPAD)
+    wait_until(lambda: abs(forward(page)[0] - 0.4) < 0.1)
+
+    # A gamepad that nobody touches leaves the command alone, and sticks do not come to rest exactly at zero.
+    page.evaluate("pad.axes = [0.05, -0.04, 0.1, 0]")
+    time.sleep(1.0)
+    assert forward(page)[1] == pytest.approx(0.4)
+
+    # Half of its way beyond the dead zone is half of the fastest walk; the slider follows, and so does the robot.
+    _, fastest = command_limits(PRESETS["robust"].env.commands)[0]
+    page.evaluate(f"pad.axes = [0, {-(1.0 + DEAD_ZONE) / 2.0}, 0, 0]")
+    wait_until(lambda: abs(forward(page)[1] - 0.5 * fastest) < 0.01)
+    page.evaluate("pad.axes = [0, -0.9, 0, 0]")
+    asked = (0.9 - DEAD_ZONE) / (1.0 - DEAD_ZONE) * fastest
+    wait_until(lambda: abs(forward(page)[0] - asked) < 0.1)
+    assert page.get_by_role("slider").nth(0).get_attribute("aria-valuenow") == f"{asked:.2g}"
+
+    # Released it stands, and keys have their say again.
+    page.evaluate("pad.axes = [0, 0, 0, 0]")
+    wait_until(lambda: abs(forward(page)[0]) < 0.1)
+    assert forward(page)[1] == 0.0
+    page.keyboard.press("w")
+    wait_until(lambda: forward(page)[1] == pytest.approx(0.1))
+
+    # A gamepad that is unplugged with its stick held is released.
+    page.evaluate("pad.axes = [0, 0, 1, 0]")
+    wait_until(lambda: turning(page) < -0.4)
+    page.evaluate("pad.connected = false")
+    wait_until(lambda: turning(page) == 0.0)
+
+    page.evaluate("pad.connected = true; pad.buttons[9].pressed = true")
+    page.get_by_role("button", name="go on (P)").wait_for()
+
+    # Nobody sees where it is written down.
+    assert not page.get_by_text("gamepad", exact=True).is_visible()
+    assert opened.errors == []
