@@ -70,10 +70,6 @@ ENGINES: Mapping[str, Engine] = {
 }
 
 
-COMPILING = "Compiling simulator kernels (minutes on the first run, seconds afterwards)"
-"""What is said before an engine that compiles makes robots."""
-
-
 def physics_of(engine: str, experiment: Experiment) -> SimulationConfig:
     """The physics of an experiment's robots in an engine.
 

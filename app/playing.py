@@ -4,16 +4,17 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 
 import torch
 
-from app.build import COMPILING, Engine, Parts
+from app.build import Engine, Parts
 from app.command_line import about, fail
 from app.load import check_fits, find_checkpoint, find_experiment
 from app.play_flags import PlayOptions, read_command_line
+from app.progress import StatusLine, progress
 from app.real_time import RealTime
 from app.screen import announce, show_examination
 from app.session import Session, build_controller, examined_task, robots
@@ -67,8 +68,6 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
             fail(str(error))
         print(announce(options, checkpoint))
         load_kernels()
-        if any(parts.engines[engine].compiles for engine in options.simulators):
-            print(COMPILING, flush=True)
         return watch(Session(options, checkpoint, experiment, device, parts))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -141,7 +140,8 @@ def run_trials(session: Session, engine: str, trials: Sequence[Trial], seconds: 
     try:
         controller = build_controller(session, env)
         print(f"examining {num_envs} robots for {seconds:g} s in {engine}", flush=True)
-        return examine(controller, env, trials, seconds=seconds, warmup_s=WARMUP_S)
+        with progress("examining", round(seconds / env.control_dt)) as advance:
+            return examine(controller, env, trials, seconds=seconds, warmup_s=WARMUP_S, after_step=advance)
     finally:
         env.close()
 
@@ -179,20 +179,33 @@ def show_episodes(options: PlayOptions, controller: Controller, env: BipedEnv) -
             video = stack.enter_context(VideoWriter(options.video, round(1.0 / env.control_dt)))
             print(f"recording {options.video}", flush=True)
         pictures = Pictures(env, options.video_robots, overlay=options.overlay)
+        line = StatusLine()
+        steps = round((episodes or 1) * options.duration / env.control_dt)
+        advance = stack.enter_context(progress("playing" if video is None else "filming", steps, line))
 
         def after_step() -> None:
             if requested() is not None:
                 raise KeyboardInterrupt
             if video is not None:
                 video.add(pictures.take())
-            if real_time is not None:
+            if real_time is None:
+                advance()
+            else:
                 real_time.wait()
 
-        try:
+        with until_the_window_closes(options):
             for episode in play_episodes(controller, env, episodes, after_step):
                 seen.append(episode)
+                line.close()
                 print(tell(len(seen), episode, env.num_envs), flush=True)
-        except Exception as error:
-            # Genesis ends a closed window with an exception of a type that only it can name.
-            if not (options.viewer and "Viewer closed" in str(error)):
-                raise
+
+
+@contextmanager
+def until_the_window_closes(options: PlayOptions) -> Iterator[None]:
+    """Let what goes on within end when somebody closes the window, if there is one."""
+    try:
+        yield
+    except Exception as error:
+        # Genesis ends a closed window with an exception of a type that only it can name.
+        if not (options.viewer and "Viewer closed" in str(error)):
+            raise

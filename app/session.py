@@ -1,12 +1,14 @@
 """What is watched and how, and the robots and the agent that it takes."""
 
 import dataclasses
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 
 from app.build import Parts, physics_of
 from app.command_line import fail
+from app.compiling import compiling
 from app.experiment import Experiment
 from app.load import Checkpoint
 from app.play_flags import PlayOptions
@@ -65,16 +67,19 @@ def build_simulator(session: Session, engine: str, num_envs: int, *, camera: boo
     Raises:
         ValueError: the engine is missing, or cannot do what is asked for.
     """
-    options = session.options
-    return session.parts.simulator(
-        engine,
-        num_envs,
-        physics(session, engine),
-        session.device,
-        viewer=options.viewer,
-        camera=options.video is not None if camera is None else camera,
-        verbose=options.verbose,
-    )
+    options, parts = session.options, session.parts
+    kernels = f"{engine}, {parts.robot.name}, {session.device.type}"
+    telling = compiling(kernels, print) if parts.engines[engine].compiles else nullcontext()
+    with telling:
+        return parts.simulator(
+            engine,
+            num_envs,
+            physics(session, engine),
+            session.device,
+            viewer=options.viewer,
+            camera=options.video is not None if camera is None else camera,
+            verbose=options.verbose,
+        )
 
 
 def build_controller(session: Session, env: BipedEnv) -> Controller:

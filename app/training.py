@@ -5,15 +5,15 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from app.build import COMPILING, Parts, build_trainer
+from app.build import Parts, build_trainer
 from app.command_line import fail
+from app.compiling import compiling
 from app.dashboard import DASHBOARD
 from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
@@ -177,10 +177,10 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
         console.message(complaint)
     with standing_robots(experiment, run) as env:
         examined_in = () if experiment.eval_freq is None else experiment.eval_simulators
-        if any(parts.engines[one].compiles for one in examined_in if one != experiment.simulator):
-            console.message(COMPILING)
+        others = [one for one in examined_in if one != experiment.simulator]
         try:
-            evaluator = build_examiner(experiment, processes, parts)
+            with telling(others, run):
+                evaluator = build_examiner(experiment, processes, parts)
         except ValueError as error:
             fail(f"--eval-simulator: {error}")
         trainer = build_trainer(
@@ -224,30 +224,35 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
     return 128 + number if number else 0
 
 
+def telling(engines: Sequence[str], run: Run) -> contextlib.AbstractContextManager[None]:
+    """Within, the first process tells that kernels are compiled, if one of these engines does so."""
+    compiled = [name for name in engines if run.parts.engines[name].compiles]
+    if not compiled or run.processes.rank:
+        return contextlib.nullcontext()
+    kernels = f"{compiled[0]}, {run.parts.robot.name}, {run.processes.device.type}"
+    return compiling(kernels, run.console.message)
+
+
 @contextlib.contextmanager
 def standing_robots(experiment: Experiment, run: Run) -> Iterator[BipedEnv]:
     """The robots of this process. Rank 0 goes first, so that the others find the simulator's kernels compiled."""
     console, processes, parts = run.console, run.processes, run.parts
     engine = parts.engines[experiment.simulator]
-    if engine.compiles:
-        console.message(COMPILING)
-    begin = time.perf_counter()
     try:
-        engine.load(camera=False, verbose=experiment.verbose, warn=console.message)
-        if processes.rank:
-            processes.wait()
-        simulator = parts.simulator(
-            experiment.simulator,
-            experiment.robots // processes.count,
-            experiment.simulation,
-            processes.device,
-            verbose=experiment.verbose,
-        )
+        with telling([experiment.simulator], run):
+            engine.load(camera=False, verbose=experiment.verbose, warn=console.message)
+            if processes.rank:
+                processes.wait()
+            simulator = parts.simulator(
+                experiment.simulator,
+                experiment.robots // processes.count,
+                experiment.simulation,
+                processes.device,
+                verbose=experiment.verbose,
+            )
     except ValueError as error:
         fail(str(error))
     env = parts.environment(simulator, experiment.env, derive_seed(experiment.seed, "environments", processes.rank))
-    if engine.compiles:
-        console.message(f"Compiling simulator kernels took {time.perf_counter() - begin:.0f} s")
     if processes.rank == 0:
         processes.wait()
     try:

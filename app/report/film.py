@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.filming.shooting import pictures
+from app.progress import progress
 from app.session import Session
 from biped.examination.trials import STRAIGHT, Command
 from biped.examination.video import VideoWriter
@@ -63,12 +64,14 @@ def shoot(session: Session, engine: str, command: Command, path: Path) -> list[N
         OSError: the file cannot be written.
     """
     control_dt = session.experiment.simulation.control_dt
+    steps = round(SECONDS / control_dt)
     apart = max(1, round(STRIDE_S / control_dt / STILLS))
-    kept = {round(SECONDS / control_dt) - 1 - apart * number for number in range(STILLS)}
+    kept = {steps - 1 - apart * number for number in range(STILLS)}
     stills: list[NDArray[np.uint8]] = []
-    with VideoWriter(path, round(1.0 / control_dt)) as video:
+    with VideoWriter(path, round(1.0 / control_dt)) as video, progress("filming", steps) as advance:
         for index, frame in enumerate(pictures(session, engine, command, SECONDS, overlay=False)):
             video.add(frame)
+            advance()
             if index in kept:
                 stills.append(frame)
     return stills

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from app.progress import patience, progress
 from app.report.drawing import Drawing, style
 from app.report.film import Film, film
 from app.report.foot_figures import foot_paths
@@ -49,7 +50,8 @@ def write_report(session: Session, results: Results) -> None:
     if shot.complaint is not None:
         print(f"no film: {shot.complaint}", flush=True)
     print("drawing", flush=True)
-    content = document(session, results, recordings, shot).encode("utf-8", errors="replace")
+    with patience("drawing"):
+        content = document(session, results, recordings, shot).encode("utf-8", errors="replace")
     with atomic_write(path) as file:
         file.write(content)
     print(f"wrote {path} ({len(content) / 1e6:.1f} MB)", flush=True)
@@ -70,7 +72,8 @@ def make_recordings(session: Session, engine: str, trials: Sequence[Trial]) -> l
     env = session.parts.environment(robots(session, engine, len(trials)), config, options.seed)
     try:
         print(f"recording {len(trials)} robots for {seconds:g} s in {engine}", flush=True)
-        return record(build_controller(session, env), env, trials, seconds)
+        with progress("recording", round(seconds / env.control_dt)) as advance:
+            return record(build_controller(session, env), env, trials, seconds, advance)
     finally:
         env.close()
 

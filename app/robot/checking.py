@@ -3,11 +3,13 @@
 import math
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from app.build import COMPILING, Engine
+from app.build import Engine
+from app.compiling import compiling
 from app.robot.standing import SECONDS, TRAINING, Standing, draw, stand
 from biped.robots.checks.findings import Finding, wrong
 from biped.robots.checks.mirror import check_mirror
@@ -77,11 +79,11 @@ def _try_standing(
             raise
         print(f"{name}: not tried: {error}", flush=True)
         return None
-    if engine.compiles:
-        print(f"{name}: {COMPILING}", flush=True)
     finer = fine(TRAINING)
+    telling = compiling(f"{name}, {robot.name}, cpu", print) if engine.compiles else nullcontext()
     try:
-        standing = stand(engine, robot)
+        with telling:
+            standing = stand(engine, robot)
     except Exception as error:  # Each engine has exceptions of its own for a model that it cannot build.
         text = next(iter(str(error).split("\n")), "") or type(error).__name__
         return wrong(

@@ -1,6 +1,6 @@
 """What a few robots did in every control step of their trials, to be drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -160,6 +160,7 @@ def record(
     env: BipedEnv,
     trials: Sequence[Trial],
     seconds: float,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[Recording]:
     """Let one robot go through each trial, all at the same time, and note every control step.
 
@@ -168,6 +169,7 @@ def record(
         env: As many robots as trials; its configuration is `examination_config` of the task.
         trials: All of them take `seconds`.
         seconds: Duration of the run.
+        after_step: Called after every control step.
 
     Returns:
         One recording per trial.
@@ -181,4 +183,5 @@ def record(
     recorder = Recorder(env, schedule)
     for ended in follow(controller, env, schedule):
         recorder.step(schedule.command, ended)
+        after_step()
     return recorder.recordings()

@@ -32,7 +32,7 @@ def settle_caches(warn: Callable[[str], None]) -> None:
         warn: told one line about each thing that makes this start or later ones slow.
     """
     for variable, below in CACHES.items():
-        folder = Path(os.environ.get(variable) or _user_caches() / below)
+        folder = cache_folder(variable)
         reason = _unwritable(folder)
         if reason is not None:
             folder = _temporary_caches() / below
@@ -41,6 +41,11 @@ def settle_caches(warn: Callable[[str], None]) -> None:
             warn(f"{reason}; what takes minutes to compile is kept in {folder}, as long as that lasts")
         if variable.startswith("QD_"):
             _mend_kernels(folder, warn)
+
+
+def cache_folder(variable: str) -> Path:
+    """The cache that this variable of the environment names, one of `CACHES`."""
+    return Path(os.environ.get(variable) or _user_caches() / CACHES[variable])
 
 
 def _user_caches() -> Path:

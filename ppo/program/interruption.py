@@ -26,8 +26,8 @@ STARTED_BY = "PPO_STARTED_BY"
 """Variable of the environment: the number of the process that started a helper, and of the signal for its end."""
 PARENT_CHECK_SECONDS = 0.5
 """s between two looks of a helper at whether the process that started it is there."""
-SHOW_CURSOR = "\x1b[?25h"
-"""Terminal sequence that gives back the cursor that a live display hides."""
+LEAVE_DISPLAY = "\x1b[?25h\r\x1b[K"
+"""Terminal sequence that gives back the cursor that a live display hides, and takes the place of its last line."""
 
 
 class _State:
@@ -59,7 +59,7 @@ def end_at_signals() -> None:
     elif os.environ.get("RANK", "0") == "0" and sys.stderr is not None:
         with contextlib.suppress(OSError):
             _state.output = os.dup(2)
-            _state.message = (SHOW_CURSOR if os.isatty(2) else "").encode() + b"interrupted\n"
+            _state.message = (LEAVE_DISPLAY if os.isatty(2) else "").encode() + b"interrupted\n"
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

@@ -16,6 +16,8 @@ def simulation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSimu
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
+    # On a slow machine even a stand-in takes long enough to be remembered.
+    monkeypatch.setenv("GS_CACHE_FILE_PATH", str(tmp_path.with_name(f"{tmp_path.name}-caches")))
     monkeypatch.setattr(sys, "platform", "linux")
     return FakeSimulation
 

@@ -4,11 +4,14 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
 from pathlib import Path
+
+import pytest
 
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
 
@@ -96,3 +99,13 @@ def test_an_error_is_one_plain_line(tmp_path: Path) -> None:
 def test_a_program_of_its_own_says_the_same(tmp_path: Path) -> None:
     code, shown = run_on_terminal(command_line("train.py", "--num-envs", "0"), tmp_path)
     assert (code, shown) == (2, "error: --num-envs must be from 1 to 10000000, not 0\r\n")
+
+
+def test_an_examination_tells_how_far_it_has_come(tmp_path: Path) -> None:
+    pytest.importorskip("mjbatch", reason="needs MuJoCo")
+    words = ("--agent", "zero", "--simulator", "mujoco", "--evaluate", "-B", "1", "--seconds", "3")
+    code, shown = run_on_terminal(command_line("play.py", *words, "--command", "0", "0", "0"), tmp_path)
+    assert code == 0, shown
+    shares = [int(share) for share in re.findall(r"examining: (\d+)%, \d:\d\d:\d\d left", shown)]
+    assert shares == sorted(shares)
+    assert 50 < shares[-1] <= 100

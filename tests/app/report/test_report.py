@@ -37,7 +37,9 @@ def log_run(folder: Path) -> None:
 def test_the_page_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
     log_run(Path("logs/walk"))
     page = page_of("-e", "walk")
-    output = capsys.readouterr().out.splitlines()
+    # On a slow machine some lines tell how far it has come.
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.endswith((" left", " so far"))]
+    output = [line for line in lines if not line.startswith("Compiling")]
     assert [line.split()[0] for line in output[-4:]] == ["recording", "filming", "drawing", "wrote"]
     assert re.fullmatch(r"wrote page\.html \(\d+\.\d MB\)", output[-1])
     text = text_of(page)
