@@ -54,7 +54,8 @@ class PlayOptions:
     robot: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Robot to play: a name or the path of a .yaml file; that of the task if not given."""
     simulator: Annotated[EngineName | Literal["both"] | None, tyro.conf.arg(metavar="{genesis,mujoco,both}")] = None
-    """Engine to play in; the one that the checkpoint was trained in if not given, with --web mujoco. mujoco runs on the
+    """Engine to play in; the one that the checkpoint was trained in if not given, with --web or --keyboard mujoco.
+    mujoco runs on the
     CPU, without a viewer, and where the policy was not trained in it in steps of 2 ms. both, with --evaluate, compares
     them."""
     simulation: PhysicsOptions = field(default_factory=PhysicsOptions)
@@ -85,6 +86,9 @@ class PlayOptions:
     web: bool = False
     """Serve a page on which the robot is steered in a browser, until Ctrl-C. On by default on a terminal without a
     display, where viser is installed and nothing is asked for but whom to play. Needs viser (pip install viser)."""
+    keyboard: bool = False
+    """Steer the robot with the keys of this terminal, until Ctrl-C; one line says what it does. Add --viewer to see it
+    in a window. Needs a Unix terminal."""
     host: str = "127.0.0.1"
     """With --web: the address to serve the page at. By default only this machine reaches it; 0.0.0.0 lets everybody on
     the network steer."""
@@ -128,7 +132,7 @@ class PlayOptions:
         Raises:
             ValueError: a flag does not suit the engine.
         """
-        simulator = self.simulator or ("genesis" if self.viewer else "mujoco" if self.web else trained_in)
+        simulator = self.simulator or ("genesis" if self.viewer else "mujoco" if self.steered else trained_in)
         self.check_engine(simulator)
         return replace(self, simulator=simulator)
 
@@ -171,6 +175,11 @@ class PlayOptions:
         return ("genesis", "mujoco") if self.simulator == "both" else (self.simulator,)
 
     @property
+    def steered(self) -> bool:
+        """Somebody steers the robot."""
+        return self.web or self.keyboard
+
+    @property
     def duration(self) -> float:
         """Longest duration of an episode in s."""
         return self.seconds if self.seconds is not None else 10.0 if self.evaluate else 20.0
@@ -187,9 +196,11 @@ class PlayOptions:
             raise ValueError("--simulator both compares what --evaluate measures; add --evaluate, or choose one")
         if self.simulator is not None:
             self.check_engine(self.simulator)
-        for name in WITHOUT_PAGE:
-            if self.web and getattr(self, name):
-                raise ValueError(f"--{name.replace('_', '-')} does not go together with --web; leave out one of them")
+        for steering, excluded in (("web", WITHOUT_PAGE), ("keyboard", WITHOUT_KEYS)):
+            for name in excluded:
+                if getattr(self, steering) and getattr(self, name):
+                    flag = f"--{name.replace('_', '-')}"
+                    raise ValueError(f"{flag} does not go together with --{steering}; leave out one of them")
         for name in ("host", "port"):
             if not self.web and getattr(self, name) != getattr(PlayOptions, name):
                 raise ValueError(f"--{name} is for the page in a browser; add --web")
@@ -207,7 +218,7 @@ class PlayOptions:
             raise ValueError("--disturbed says what --evaluate does to the robots; add --evaluate")
         if self.disturbed_as != "robust" and not self.disturbed:
             raise ValueError("--disturbed-as says how robots are disturbed; add --disturbed")
-        if self.heading is not None and (self.command is None or self.evaluate or self.web):
+        if self.heading is not None and (self.command is None or self.evaluate or self.steered):
             raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
@@ -272,8 +283,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "seconds", "json", "compare", *WITHOUT_PAGE)
-    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names)
+    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "keyboard", "seconds", "json", "compare")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names, *WITHOUT_PAGE)
     for name in ("exp_name", "log_dir"):
         if name in given and given.get("checkpoint") is not None:
             fail(
@@ -284,11 +295,11 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     compared = "compare" in given
     reported = given.get("report") is not None and not compared
     filmed = given.get("video") is not None or given.get("evaluate", False) or reported or compared
-    display, web = has_display(), given.get("web", False)
+    display, steered = has_display(), given.get("web", False) or given.get("keyboard", False)
     default = PlayOptions(
         evaluate=reported,
-        viewer=display and not filmed and not web and given.get("simulator", "genesis") == "genesis",
-        web=not display and can_steer() and not given.keys() & {"web", "seconds", "json", *WITHOUT_PAGE},
+        viewer=display and not filmed and not steered and given.get("simulator", "genesis") == "genesis",
+        web=not display and can_steer() and not given.keys() & {"web", "keyboard", "seconds", "json", *WITHOUT_PAGE},
     )
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
@@ -300,6 +311,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
 
 WITHOUT_PAGE = ("viewer", "video", "report", "evaluate", "disturbed", "episodes", "num_envs")
 """What a page in a browser does not do: flags that exclude it."""
+WITHOUT_KEYS = ("web", *WITHOUT_PAGE[1:])
+"""What a terminal does not do; it may have a window beside it."""
 UNLIKE_DEFAULT = PlayOptions(
     checkpoint=Path("other"),
     exp_name="other",
@@ -308,6 +321,7 @@ UNLIKE_DEFAULT = PlayOptions(
     evaluate=True,
     simulator="mujoco",
     web=True,
+    keyboard=True,
     viewer=True,
     disturbed=True,
     json=Path("other"),

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
         try:
             if options.web and find_spec("viser") is None:
                 raise ValueError("--web needs viser, which is not installed; pip install viser")
+            if options.keyboard:
+                check_terminal()
             with about(f"--device {options.device}"):
                 device = resolve_device(options.device)
             checkpoint = find_checkpoint(options)
@@ -72,6 +74,18 @@ def main(arguments: Sequence[str], parts: Parts | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + (requested() or signal.SIGINT)
+
+
+def check_terminal() -> None:
+    """Check that somebody can type.
+
+    Raises:
+        ValueError: nobody can.
+    """
+    if find_spec("termios") is None:
+        raise ValueError("--keyboard needs a Unix terminal; steer in the browser with --web instead")
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ValueError("--keyboard needs a terminal to type in; steer in the browser with --web instead")
 
 
 def load_engine(engine: Engine, options: PlayOptions) -> None:
@@ -103,6 +117,12 @@ def watch(session: Session) -> int:
                 from app.report.report import write_report
 
                 write_report(session, results)
+        elif options.keyboard:
+            # Only here, as Windows lacks what it imports.
+            from app.keyboard.steering import steer
+
+            with until_the_window_closes(options):
+                steer(session)
         elif options.web:
             # Only here, as few have installed what it imports.
             from app.web.serving import serve

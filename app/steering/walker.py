@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from app.load import Checkpoint, check_fits, find_experiment
 from app.session import Session, build_controller, build_simulator, physics
 from biped.env import BipedEnv
@@ -35,7 +37,11 @@ def make_walker(session: Session) -> Walker:
     Raises:
         ValueError: the engine is missing, or cannot do what is asked for.
     """
-    simulator = build_simulator(session, session.options.simulators[0], 1)
+    engine = session.options.simulators[0]
+    if session.parts.engines[engine].on_cpu_only:
+        # One robot and a small network: more threads only wait for each other.
+        torch.set_num_threads(1)
+    simulator = build_simulator(session, engine, 1)
     env = session.parts.environment(simulator, task(session), session.options.seed)
     return Walker(session, simulator, env, build_controller(session, env))
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import viser
 
 from app.command_line import fail
@@ -33,9 +32,6 @@ def serve(session: Session, until: Callable[[], bool] = lambda: False) -> None:
     options = session.options
     try:
         port = free_port(options.host, options.port)
-        if session.parts.engines[options.simulators[0]].on_cpu_only:
-            # One robot and a small network: more threads only wait for each other.
-            torch.set_num_threads(1)
         loop = Loop(make_walker(session), options.command)
     except ValueError as error:
         fail(str(error))

@@ -51,6 +51,11 @@ from tests.end_to_end.command import assert_one_line_error, run_program
         (["--web", "-B", "3"], ["--num-envs", "--web"]),
         (["--web", "--simulator", "both"], ["--simulator both"]),
         (["--web", "--port", "0"], ["--port", "from 1 to 65535", "0"]),
+        (["--keyboard", "--web"], ["--web", "--keyboard"]),
+        (["--keyboard", "--video", "a.mp4"], ["--video", "--keyboard"]),
+        (["--keyboard", "--evaluate"], ["--evaluate", "--keyboard"]),
+        (["--keyboard", "-B", "3"], ["--num-envs", "--keyboard"]),
+        (["--keyboard", "--agent", "zero"], ["--keyboard", "terminal", "--web"]),
         (["--port", "9000"], ["--port", "--web"]),
         (["--host", "0.0.0.0"], ["--host", "--web"]),
         (["-e", "sprint"], ["sprint", "--exp-name"]),
@@ -105,6 +110,7 @@ def test_bad_input_is_refused_before_genesis_is_imported(
         (["model.zip", "--command", "0.3", "0", "0"], True),
         (["-e", "walk", "--simulator", "mujoco"], True),
         (["--no-web"], False),
+        (["--keyboard"], False),
         (["--no-viewer"], False),
         (["--video", "walk.mp4"], False),
         (["--evaluate"], False),
@@ -133,12 +139,21 @@ def test_without_viser_no_page_opens_by_itself_and_the_remedy_is_told(
     assert not read_command_line([]).web
 
 
-def test_a_page_takes_the_place_of_a_window_and_runs_in_mujoco_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flag", ["--web", "--keyboard"])
+def test_steering_takes_the_place_of_a_window_and_runs_in_mujoco_unless_told(
+    flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
-    options = read_command_line(["--web"])
+    options = read_command_line([flag])
     assert not options.viewer
     assert options.settled("genesis").simulators == ("mujoco",)
-    assert read_command_line(["--web", "--simulator", "genesis"]).settled("mujoco").simulators == ("genesis",)
+    assert read_command_line([flag, "--simulator", "genesis"]).settled("mujoco").simulators == ("genesis",)
+
+
+def test_keys_may_have_a_window_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    options = read_command_line(["--keyboard", "--viewer"]).settled("mujoco")
+    assert (options.viewer, options.simulators) == (True, ("genesis",))
 
 
 def test_help_names_every_flag(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Steering with the keys of a terminal: `python play.py --keyboard`."""
