@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from app.progress import patience, progress
 from app.report.drawing import Drawing, style
@@ -17,6 +18,7 @@ from app.report.page import Section, figure, film_markup, page
 from app.report.reward_figure import decomposition, mean_rates
 from app.report.tables import comparison_table, examination_tables, passed, shortfalls
 from app.report.velocity_figures import sudden_changes, tracking
+from app.run_files import wandb_config
 from app.screen import asked_for, conditions
 from app.session import Session, build_controller, examined_task, robots
 from biped.examination.criteria import WalkingCriteria
@@ -25,6 +27,7 @@ from biped.examination.gait_meter import GaitSummary
 from biped.examination.recording import Recording, record
 from biped.examination.trials import STRAIGHT, Trial
 from ppo.checkpoint.atomic import atomic_write
+from ppo.report.logging import keep_report, next_run_folder
 
 LONGEST_RECORDING = 10.0
 """s; a longer one would only make curves denser."""
@@ -55,6 +58,19 @@ def write_report(session: Session, results: Results) -> None:
     with atomic_write(path) as file:
         file.write(content)
     print(f"wrote {path} ({len(content) / 1e6:.1f} MB)", flush=True)
+    keep_with_run(session, path)
+
+
+def keep_with_run(session: Session, path: Path) -> None:
+    """Let Weights & Biases have the page, too, where the run that it is about is logged there."""
+    checkpoint = own_checkpoint(session)
+    folder = Path() if checkpoint is None else checkpoint.path.parent
+    wandb = wandb_config(session.experiment, folder)
+    if checkpoint is None or wandb is None:
+        return
+    complaint = keep_report(next_run_folder(folder, reuse=True), wandb, path)
+    kept = "kept with the run" if complaint is None else f"not kept: {complaint}"
+    print(f"Weights & Biases: {path} is {kept}", flush=True)
 
 
 def drawn_engine(session: Session) -> str:

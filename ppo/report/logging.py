@@ -156,7 +156,7 @@ class MetricsLogger:
         """
         if self._wandb_run is not None:
             with self._surviving_wandb():
-                self._wandb_run.log_checkpoint(path)
+                self._wandb_run.keep(path, "model")
 
     def close(self) -> None:
         """Finish both logs; Weights & Biases waits here until everything is uploaded. A second call does nothing."""
@@ -243,15 +243,35 @@ class _WandbRun:
 
         self._run.log({tag: Image(Picture.open(io.BytesIO(png))), "global_step": step})
 
-    def log_checkpoint(self, path: Path) -> None:
+    def keep(self, path: Path, kind: str) -> None:
         from wandb import Artifact
 
-        artifact = Artifact(f"model-{self._run.id}", type="model")
+        artifact = Artifact(f"{kind}-{self._run.id}", type=kind)
         artifact.add_file(str(path))
         self._run.log_artifact(artifact, aliases=["latest", path.stem])
 
     def close(self) -> None:
         self._run.finish()
+
+
+def keep_report(run_folder: Path, wandb: WandbConfig, path: Path) -> str | None:
+    """Keep a page about a run with that run at Weights & Biases, as an artifact; returns in one line why it cannot be.
+
+    Args:
+        run_folder: where the run was logged.
+        wandb: its settings.
+        path: of the page.
+    """
+    if _stored_run_id(run_folder) is None:
+        return "the run's folder does not tell which one it was"
+    try:
+        require_wandb()
+        run = _WandbRun(run_folder, wandb, {}, continued=True)
+        run.keep(path, "report")
+        run.close()
+    except Exception as error:  # as in `MetricsLogger`
+        return _one_line(error)
+    return None
 
 
 def _stored_run_id(run_folder: Path) -> str | None:

@@ -1,14 +1,16 @@
 """`play.py --report`: from the command line to the page, with engines that take no time."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 
 from app.playing import main as play
+from app.report import report
 from configs.presets import SMOKE
-from ppo.report.logging import MetricsLogger
+from ppo.report.logging import MetricsLogger, WandbConfig
 from tests.app.fake_engines import FakeSimulation, fails, main, parts, save_model
 
 SHORT = ("-B", "1", "--seconds", "2.2")
@@ -151,3 +153,21 @@ def test_bad_input_is_refused_in_one_line(
     line = fails(capsys, "--agent", "zero", *arguments)
     assert [word for word in words if word not in line] == []
     assert not Path("a.html").exists()
+
+
+def test_the_page_goes_where_the_run_is_logged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[Path, str, Path]] = []
+
+    def keep(folder: Path, wandb: WandbConfig, path: Path) -> str | None:
+        kept.append((folder, wandb.project, path))
+        return None if len(kept) == 1 else "no network"
+
+    monkeypatch.setattr(report, "keep_report", keep)
+    save_model(Path("logs/walk/model_final.zip"), experiment=replace(SMOKE, wandb=True, wandb_project="legs"))
+    page_of("-e", "walk")
+    assert kept == [(Path("logs/walk/RecurrentPPO_1"), "legs", Path("page.html"))]
+    assert capsys.readouterr().out.endswith("Weights & Biases: page.html is kept with the run\n")
+    page_of("-e", "walk")
+    assert capsys.readouterr().out.endswith("Weights & Biases: page.html is not kept: no network\n")
