@@ -130,7 +130,8 @@ def test_model_and_file_agree(robot: Robot) -> None:
     assert not model.nmesh
     for index, joint in enumerate(robot.joint_names):
         low, high = robot.joint_range[index]
-        assert model.joint(joint).range == pytest.approx([low, high])
+        limited = model.jnt_limited[model.joint(joint).id]
+        assert (model.joint(joint).range if limited else [-math.inf, math.inf]) == pytest.approx([low, high])
         assert low < robot.default_joint_position[index] < high
         assert model.dof_armature[model.joint(joint).dofadr[0]] == robot.armature[index]
 
