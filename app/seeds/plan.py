@@ -26,6 +26,9 @@ class SeedRun(NamedTuple):
     words: list[str]
     """What makes it of the command line for all seeds when it is added there."""
     training: Training
+    """Without its model: those of all seeds would be in memory as long as they train."""
+    is_complete: bool
+    """It has been trained for as long as is asked for."""
     earlier: frozenset[Path]
     """Folders of that name that are another run's."""
 
@@ -78,7 +81,8 @@ def plan(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts) -> li
             fail(f"--continue-training: {next(iter(reasons.values()))}; train first, or choose a run with --exp-name")
         training = prepare([*arguments, *words], parts)
         found = run_folders(training.experiment.log_dir, name, stored_name)
-        runs.append(SeedRun(seed, name, words, training, frozenset(found) - {training.folder}))
+        earlier = frozenset(found) - {training.folder}
+        runs.append(SeedRun(seed, name, words, training._replace(model=None), training.is_complete, earlier))
     return runs
 
 

@@ -23,8 +23,8 @@ def train_seeds(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts
         parts: what the trainings are built of, to check that they can begin.
     """
     runs = plan(arguments, given, parts)
-    states = {run.seed: COMPLETE if run.training.is_complete else "not begun" for run in runs}
-    open_runs = [run for run in runs if not run.training.is_complete]
+    states = {run.seed: COMPLETE if run.is_complete else "not begun" for run in runs}
+    open_runs = [run for run in runs if not run.is_complete]
     children = {label(run): Child(label(run), [sys.executable, *sys.orig_argv[1:], *run.words]) for run in open_runs}
     seeds = {label(run): run.seed for run in runs}
     number = None
@@ -35,7 +35,7 @@ def train_seeds(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts
 
     with Board(list(children)) as board:
         for run in runs:
-            if run.training.is_complete:
+            if run.is_complete:
                 board.message(f"{label(run)}: complete in {run.training.folder}")
         if open_runs:
             at_once, threads = share_of_machine(open_runs[0].training, len(open_runs))

@@ -49,7 +49,7 @@ def test_seeds_are_counted_from_the_seed(words: tuple[str, ...]) -> None:
     expected = dataclasses.replace(experiments[0], seed=8, exp_name="walk_seed8", wandb_run_name="mine_seed8")
     assert experiments[1] == expected
     assert experiments[0].seeds == 1
-    assert not any(run.training.is_complete or run.training.model for run in runs)
+    assert not any(run.is_complete or run.training.model for run in runs)
 
 
 def test_what_is_not_complete_goes_on_and_what_never_began_begins() -> None:
@@ -58,12 +58,12 @@ def test_what_is_not_complete_goes_on_and_what_never_began_begins() -> None:
     save_seed(2, 384)
     Path("logs/walk_seed3").mkdir()
     runs = planned(*SMALL, "--seeds", "3", "-e", "walk", "--continue-training")
-    assert [run.training.is_complete for run in runs] == [True, False, False]
+    assert [run.is_complete for run in runs] == [True, False, False]
     assert [run.training.folder for run in runs] == [Path("logs/walk_seed1"), Path("logs/walk_seed2"), None]
     assert "--no-continue-training" in runs[2].words
     assert not runs[2].training.experiment.continue_training
     longer = planned("--seeds", "2", "-e", "walk", "--continue-training", "--total-timesteps", str(2 * total))
-    assert [run.training.is_complete for run in longer] == [False, False]
+    assert [run.is_complete for run in longer] == [False, False]
 
 
 def test_a_new_run_is_not_mistaken_for_an_older_one_of_its_name() -> None:
