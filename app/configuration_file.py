@@ -35,6 +35,9 @@ def read_configuration(path: Path) -> Experiment:
     try:
         if not isinstance(given, Mapping):
             raise ValueError("flags are written as `num_envs: 256`")
+        began = [name for name in OF_ONE_RUN if name in given]
+        if began and given is data:
+            raise ValueError(f"{began[0]} belongs on the command line, as it says what one run begins with")
         given = {name: value for name, value in with_present_names(given).items() if name not in OF_ONE_RUN}
         preset = str(given.get("preset", "default"))
         experiment = read_plain(_laid_over(to_plain(PRESETS.get(preset, PRESETS["default"])), given))

@@ -56,7 +56,8 @@ def test_old_names_are_read() -> None:
 
 
 def test_what_a_run_began_with_is_not_taken_over() -> None:
-    experiment = read("continue_training: true\nload_model: gone.zip\nconfig: other.yaml\n")
+    experiment = read("experiment: {continue_training: true, load_model: gone.zip, config: other.yaml, seeds: 5}")
+    assert experiment.seeds == 1
     assert (experiment.continue_training, experiment.load_model, experiment.config) == (False, None, FILE)
 
 
@@ -75,6 +76,7 @@ def test_what_a_run_began_with_is_not_taken_over() -> None:
         ("experiment: {seed: -1}", "--seed must be"),
         ("3: 4", "3 is no flag"),
         ("- seed", "flags are written as"),
+        ("load_model: gone.zip", "load_model belongs on the command line"),
         ("", "flags are written as"),
         ("a: [", "is no YAML: "),
     ],
@@ -101,7 +103,7 @@ def test_flags_that_cannot_act_beside_a_file_are_refused(capsys: pytest.CaptureF
 
 
 def test_seeds_start_from_a_file_too() -> None:
-    FILE.write_text("exp_name: walk\nseed: 7\nseeds: 9\n")
+    FILE.write_text("experiment: {exp_name: walk, seed: 7, seeds: 9}")
     assert asked(["--config", str(FILE)]) is None
     given = asked(["--config", str(FILE), "--seeds", "2"])
     assert given is not None
