@@ -15,9 +15,9 @@ from app.experiment import EngineName
 from app.load import Checkpoint, find_experiment
 from app.play_flags import PlayOptions
 from app.session import Session, build_controller, build_simulator, examined_task
-from biped.examination.examination import examination_config
+from biped.examination.examination import examination_config, follow
 from biped.examination.pictures import Pictures
-from biped.examination.trials import STRAIGHT, Command
+from biped.examination.trials import STRAIGHT, Command, Schedule, Trial
 from biped.examination.video import VideoWriter
 from biped.robots.robot_file import load_robot
 from ppo.checkpoint.sb3_zip import read_zip
@@ -45,14 +45,9 @@ def pictures(
     config = examination_config(examined_task(session), seconds, pushes=session.options.disturbed)
     env = session.parts.environment(simulator, config, session.options.seed)
     try:
-        controller = build_controller(session, env)
-        env.set_command(torch.tensor(command, device=env.device))
-        observation = env.reset()
-        ended = torch.ones(1, dtype=torch.bool, device=env.device)
+        schedule = Schedule((Trial((command,)),), 1, round(seconds / env.control_dt), env.device)
         film = Pictures(env, overlay=overlay)
-        for _ in range(round(seconds / env.control_dt)):
-            step = env.step(controller(observation, ended).clamp(env.action_low, env.action_high))
-            observation, ended = step.observation, step.terminated | step.truncated
+        for _ in follow(build_controller(session, env), env, schedule):
             yield film.take()
     finally:
         env.close()
