@@ -30,7 +30,7 @@ def train_seeds(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts
     number = None
 
     def ended(child: Child) -> None:
-        states[seeds[child.name]] = state = state_of(child)
+        states[seeds[child.name]] = state = state_of(child.code)
         board.end(child.name, state)
 
     with Board(list(children)) as board:
@@ -60,12 +60,12 @@ def label(run: SeedRun) -> str:
     return f"seed {run.seed}"
 
 
-def state_of(child: Child) -> str:
-    """How a training has ended, in words."""
-    if child.code == 0:
+def state_of(code: int | None) -> str:
+    """How a training has ended, in words, given its exit code."""
+    if code == 0:
         return COMPLETE
     # What a training ends with after a signal that it heeds.
-    return "interrupted" if (child.code or 0) - 128 in SIGNALS else f"failed with exit code {child.code}"
+    return "interrupted" if (code or 0) - 128 in SIGNALS else f"failed with exit code {code}"
 
 
 def next_step(
