@@ -10,6 +10,7 @@ from biped.task.observation_sources import Knowledge, state_at_rest
 from biped.task.observations import ObservationConfig, critic_only_columns
 from biped.task.observer import Observer
 from ppo.value_ranges import ConfigurationError
+from tests.biped.environments import EVERY_PART
 from tests.biped.simulators.fake_simulator import DEFAULT_POSITION, upright_state
 
 QUIET = ObservationConfig(noise=False)
@@ -92,24 +93,7 @@ def test_clock_and_torso_are_appended() -> None:
 
 
 def test_what_hardware_measures_and_what_a_simulator_knows_are_appended() -> None:
-    config = ObservationConfig(
-        noise=False,
-        projected_gravity=True,
-        other_joints=True,
-        contact_force=True,
-        friction=True,
-        motor_strength=True,
-        added_mass=True,
-        latency=True,
-        last_push=True,
-        center_of_mass=True,
-        stiffness=True,
-        damping=True,
-        link_mass=True,
-        encoder_bias=True,
-        sensor_delay=True,
-        impulse=True,
-    )
+    config = dataclasses.replace(EVERY_PART, noise=False, clock=False, torso=False, other_joints=True)
     observer = make_observer(config)
     measured, known = (0.6, 0.0, -0.8, 0.08, 0.4), [0.0, 0.5, 0.7, *range(1, 10), 0.5, 2.0, 0.3, -0.2, 1.5]
     known += [0.5, -1.0, 1.5, *(joint + factor for factor in (1.1, 1.2, 1.3) for joint in range(9))]
