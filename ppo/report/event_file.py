@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -20,7 +20,7 @@ _NAME = re.compile(r"events\.out\.tfevents\.([0-9]+)\..*", re.DOTALL)
 
 
 class EventFile:
-    """One TensorBoard event file of scalars and animations.
+    """One TensorBoard event file of scalars, pictures and animations.
 
     Written record by record on the caller's thread: TensorBoard's own `EventFileWriter` imports TensorFlow where that
     is installed, and its background thread reports a full disk as a traceback on the terminal.
@@ -57,9 +57,7 @@ class EventFile:
 
     def write_picture(self, tag: str, png: bytes, step: int) -> None:
         """Append a PNG; likewise."""
-        width, height = struct.unpack_from(">II", png, 16)
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        self.write_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self._write_image(tag, png, struct.unpack_from(">II", png, 16), step)
 
     def write_summary(self, summary: Summary, step: int) -> None:
         """Append what TensorBoard calls a summary; likewise."""
@@ -67,10 +65,12 @@ class EventFile:
 
     def write_animation(self, tag: str, gif: bytes, step: int) -> None:
         """Append a GIF, which TensorBoard plays among its images; likewise."""
-        width, height = struct.unpack_from("<HH", gif, 6)
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
-        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+        self._write_image(tag, gif, struct.unpack_from("<HH", gif, 6), step)
+
+    def _write_image(self, tag: str, content: bytes, size: Sequence[int], step: int) -> None:
+        width, height = size
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+        self.write_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def close(self) -> None:
         """Close the file."""
