@@ -11,8 +11,7 @@ from app.examiner import examined_trials
 from app.experiment import Experiment, from_plain
 from biped.robots.robot_file import load_robot
 from ppo.checkpoint.run_folder import CLAIM
-from ppo.report.event_file import read_scalars
-from ppo.report.logging import next_run_folder
+from ppo.report.logging import read_log
 
 PASSED = ("eval/trials_passed", "eval/commands_passed")
 """Tags of how many trials of an examination were passed; older runs have the second one only."""
@@ -54,8 +53,7 @@ def read_run(folder: Path) -> RunLog:
     """
     try:
         plain = yaml.safe_load((folder / CLAIM).read_text(encoding="utf-8"))["experiment"]
-        log = next_run_folder(folder, reuse=True)
-        scalars = read_scalars(log) if log.is_dir() else {}
+        scalars = read_log(folder)
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no run: it has no {CLAIM}") from None
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:

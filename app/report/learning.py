@@ -10,8 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from app.experiment import Experiment
 from app.report.drawing import FAINT, INK, RIGHT, Drawing, panels, say, to_svg
-from ppo.report.event_file import read_scalars
-from ppo.report.logging import next_run_folder
+from ppo.report.logging import read_log
 
 Points = Sequence[tuple[int, float]]
 """Control steps and value."""
@@ -64,11 +63,10 @@ def curves(experiment: Experiment) -> tuple[Curve, ...]:
     )
 
 
-def log_of(checkpoint: Path) -> dict[str, list[tuple[int, float]]]:
-    """The scalars of the run in whose folder a checkpoint lies; empty where it lies in none."""
+def log_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars of the run in a folder; empty where there is none, or one that cannot be read."""
     try:
-        folder = next_run_folder(checkpoint.parent, reuse=True)
-        return read_scalars(folder) if folder.is_dir() else {}
+        return read_log(folder)
     except OSError:
         return {}
 

@@ -228,7 +228,7 @@ def learning(session: Session) -> str:
     checkpoint = own_checkpoint(session)
     if checkpoint is None:
         return paragraph("There are no learning curves, as no trained policy acts.")
-    log = log_of(checkpoint.path)
+    log = log_of(checkpoint.path.parent)
     if not log:
         return paragraph(
             f"There are no learning curves: {checkpoint.path} does not lie in the folder of a run, which would hold "

@@ -72,7 +72,7 @@ def follow(command: Sequence[str], folder: Path, hopeless: Callable[[list[float]
 def scores_of(folder: Path) -> list[float]:
     """The points of each examination in the log of a run, the oldest first; of several engines the fewest count."""
     scores: dict[int, float] = {}
-    for tag, points in log_of(folder / "model_best.zip").items():
+    for tag, points in log_of(folder).items():
         if POINTS.fullmatch(tag):
             for step, value in points:
                 scores[step] = min(value, scores.get(step, value))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ppo.checkpoint.atomic import atomic_write
 from ppo.report.dashboard import Dashboard, summaries
-from ppo.report.event_file import EventFile
+from ppo.report.event_file import EventFile, read_scalars
 
 RUN_NAME = "RecurrentPPO"
 WANDB_ID_FILE = "wandb-run-id.txt"
@@ -59,8 +59,21 @@ def next_run_folder(log_folder: Path, *, reuse: bool) -> Path:
     return log_folder / f"{RUN_NAME}_{1 + max(numbered.values(), default=0)}"
 
 
+def read_log(log_folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars of the run with the highest number, as `read_scalars` gives them; nothing where there is none.
+
+    Args:
+        log_folder: Folder that holds the runs of one experiment.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    folder = next_run_folder(log_folder, reuse=True)
+    return read_scalars(folder) if folder.is_dir() else {}
+
+
 class MetricsLogger:
-    """Writes scalars and films to TensorBoard and, if asked for, to Weights & Biases.
+    """Writes scalars, pictures and films to TensorBoard and, if asked for, to Weights & Biases.
 
     Training never stops for its log: a writer that fails is reported once through `warn` and left out from then on.
 
