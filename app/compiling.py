@@ -17,13 +17,17 @@ SHORTEST_S = 1.0
 
 
 @contextmanager
-def compiling(kernels: str, say: Callable[[str], None]) -> Iterator[None]:
+def compiling(kernels: str, say: Callable[[str], None], *, when: bool = True) -> Iterator[None]:
     """Tell that an engine compiles within, how long that took the last time, and how long it has taken.
 
     Args:
         kernels: engine, robot and device, such as `genesis, biped, cpu`.
         say: prints a line that stays.
+        when: it does compile, and somebody is to be told.
     """
+    if not when:
+        yield
+        return
     known = last_time(kernels)
     expected = "minutes on the first run, seconds afterwards" if known is None else f"{known:.0f} s last time"
     say(f"Compiling simulator kernels ({kernels}: {expected})")

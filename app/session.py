@@ -1,7 +1,6 @@
 """What is watched and how, and the robots and the agent that it takes."""
 
 import dataclasses
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -69,8 +68,7 @@ def build_simulator(session: Session, engine: str, num_envs: int, *, camera: boo
     """
     options, parts = session.options, session.parts
     kernels = f"{engine}, {parts.robot.name}, {session.device.type}"
-    telling = compiling(kernels, print) if parts.engines[engine].compiles else nullcontext()
-    with telling:
+    with compiling(kernels, print, when=parts.engines[engine].compiles):
         return parts.simulator(
             engine,
             num_envs,

@@ -227,10 +227,8 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
 def telling(engines: Sequence[str], run: Run) -> contextlib.AbstractContextManager[None]:
     """Within, the first process tells that kernels are compiled, if one of these engines does so."""
     compiled = [name for name in engines if run.parts.engines[name].compiles]
-    if not compiled or run.processes.rank:
-        return contextlib.nullcontext()
-    kernels = f"{compiled[0]}, {run.parts.robot.name}, {run.processes.device.type}"
-    return compiling(kernels, run.console.message)
+    kernels = ", ".join((*compiled[:1], run.parts.robot.name, run.processes.device.type))
+    return compiling(kernels, run.console.message, when=bool(compiled) and run.processes.rank == 0)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -80,9 +79,8 @@ def _try_standing(
         print(f"{name}: not tried: {error}", flush=True)
         return None
     finer = fine(TRAINING)
-    telling = compiling(f"{name}, {robot.name}, cpu", print) if engine.compiles else nullcontext()
     try:
-        with telling:
+        with compiling(f"{name}, {robot.name}, cpu", print, when=engine.compiles):
             standing = stand(engine, robot)
     except Exception as error:  # Each engine has exceptions of its own for a model that it cannot build.
         text = next(iter(str(error).split("\n")), "") or type(error).__name__
