@@ -14,6 +14,7 @@ import pytest
 from app.load import SHIPPED_POLICY
 from app.steering.loop import command_limits
 from configs.presets import PRESETS
+from tests.app.browser import CHROMIUM, FLAGS, needs_chromium, sync_api
 from tests.app.fake_engines import save_model
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
 
@@ -24,22 +25,10 @@ pytest.importorskip("viser", reason="needs viser (pip install viser)")
 pytest.importorskip("mjbatch", reason="needs MuJoCo")
 from app.web.gamepad import DEAD_ZONE
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+pytestmark = needs_chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-
-FLAGS = (
-    "--no-sandbox",
-    # 3D without a graphics card.
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+# The last three for 3D without a graphics card.
+IN_3D = (*FLAGS, "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PATIENCE_S = 90.0
 """s for what takes a moment on a free machine: the browser draws without a graphics card."""
 CURVE = """
@@ -101,7 +90,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
                 break
         assert address, program.communicate()[1]
         with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(IN_3D))
             page = browser.new_page(viewport={"width": 1000, "height": 500})
             page.set_default_timeout(1000.0 * PATIENCE_S)
             errors: list[str] = []
