@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from app.build import Parts
 from app.experiment import EngineName
 from benchmarks.adapters import MODULES, OURS, RSL
 from benchmarks.end_to_end import SUMMARY, measure_count, summary_rows, table_rows
@@ -32,7 +31,7 @@ from benchmarks.measurement import (
     print_facts,
     write_json,
 )
-from benchmarks.training_stages import Job, OurTraining, RecordingEnv
+from benchmarks.training_stages import Job, OurTraining, make_env
 from configs.presets import PRESETS
 from ppo.runtime import Precision
 
@@ -45,13 +44,8 @@ ROOT = Path(__file__).parents[1]
 
 def find_waits(job: Job) -> dict[str, int]:
     """How often the host waits for the device in an iteration, by file and line; the first iteration is left out."""
-    torch.set_num_threads(job.threads)
-    Precision.resolve(job.precision.name, job.device)
-    wanted = job.experiment
-    simulator = Parts().simulator(wanted.simulator, wanted.robots, wanted.simulation, job.device)
     with tempfile.TemporaryDirectory() as folder:
-        training = OurTraining(RecordingEnv(simulator, wanted.env, seed=1), job, Path(folder))
-        learner = training.trainer.learner
+        learner = OurTraining(make_env(job), job, Path(folder)).trainer.learner
         for _ in range(2):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")

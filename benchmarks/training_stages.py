@@ -229,6 +229,16 @@ def memory(device: torch.device) -> dict[str, int | None]:
     return {"resident": peak_memory(), "cuda": cuda}
 
 
+def make_env(job: Job) -> RecordingEnv:
+    """The robots of a job, in a process that is set up as the job says."""
+    torch.set_num_threads(job.threads)
+    # The precision is a setting of the process, too.
+    Precision.resolve(job.precision.name, job.device)
+    wanted = job.experiment
+    simulator = Parts().simulator(wanted.simulator, wanted.robots, wanted.simulation, job.device)
+    return RecordingEnv(simulator, wanted.env, seed=1)
+
+
 def serve(connection: Connection, job: Job) -> None:
     """Build robots and contender in this process, and measure a round whenever the other end asks for one.
 
@@ -236,15 +246,9 @@ def serve(connection: Connection, job: Job) -> None:
     exception's text in its place.
     """
     try:
-        torch.set_num_threads(job.threads)
-        # The precision is a setting of the process, too.
-        Precision.resolve(job.precision.name, job.device)
         begin = time.perf_counter()
-        wanted = job.experiment
-        simulator = Parts().simulator(wanted.simulator, wanted.robots, wanted.simulation, job.device)
-        env = RecordingEnv(simulator, wanted.env, seed=1)
         with tempfile.TemporaryDirectory() as folder:
-            training = TRAININGS[job.contender](env, job, Path(folder))
+            training = TRAININGS[job.contender](make_env(job), job, Path(folder))
             connection.send({"build seconds": time.perf_counter() - begin})
             while (turn := connection.recv()) is not None:
                 connection.send(dict(training.measure(turn)) | {"memory": memory(job.device)})
