@@ -67,18 +67,17 @@ def plan(arguments: Sequence[str], given: Mapping[str, Any], parts: Parts) -> li
         dataclasses.replace(Experiment(), seeds=given["seeds"])
     except ValueError as error:
         fail(explain(Experiment, error))
+    names = {seed: seed_name(given["exp_name"], seed) for seed in range(given["seed"], given["seed"] + given["seeds"])}
+    anew = {name: why_anew(given["log_dir"], name) for name in names.values() if given["continue_training"]}
+    if anew and all(anew.values()):
+        fail(f"--continue-training: {next(iter(anew.values()))}; train first, or choose a run with --exp-name")
     runs = []
-    reasons = {}
-    for seed in range(given["seed"], given["seed"] + given["seeds"]):
-        name = seed_name(given["exp_name"], seed)
+    for seed, name in names.items():
         words = ["--seeds=1", f"--seed={seed}", f"--exp-name={name}"]
         if given["wandb_run_name"] is not None:
             words.append(f"--wandb-run-name={seed_name(given['wandb_run_name'], seed)}")
-        if given["continue_training"]:
-            reasons[name] = why_anew(given["log_dir"], name)
-            words += ["--no-continue-training"] if reasons[name] else []
-        if reasons and len(reasons) == given["seeds"] and all(reasons.values()):
-            fail(f"--continue-training: {next(iter(reasons.values()))}; train first, or choose a run with --exp-name")
+        if anew.get(name):
+            words.append("--no-continue-training")
         training = prepare([*arguments, *words], parts)
         found = run_folders(training.experiment.log_dir, name, stored_name)
         earlier = frozenset(found) - {training.folder}
