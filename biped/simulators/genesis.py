@@ -28,6 +28,8 @@ from biped.simulators.state import State, even_index, rotate, rotate_inverse, st
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
+OPENGL_REMEDY = "on Debian and Ubuntu, apt install libgl1 libegl1 libxrender1"
+"""For machines without a desktop, in particular containers."""
 
 
 class GenesisSimulator:
@@ -46,7 +48,8 @@ class GenesisSimulator:
         verbose: let Genesis log to the terminal.
 
     Raises:
-        ValueError: if Genesis is missing or of another version, or the device or a display for the viewer is.
+        ValueError: if Genesis is missing or of another version, or the device, a display for the viewer or OpenGL for
+            the camera is.
     """
 
     def __init__(
@@ -93,7 +96,16 @@ class GenesisSimulator:
             material=gs.materials.Rigid(friction=1.0),
         )
         self._camera = self._scene.add_camera(res=(640, 480), fov=40, env_idx=0) if camera else None
-        self._scene.build(n_envs=num_envs)
+        if not camera and not viewer:
+            # Genesis would prepare to draw all the same, which fails on many a server with a GPU.
+            self._scene.visualizer.rasterizer._context = None
+        try:
+            self._scene.build(n_envs=num_envs)
+        except Exception as error:
+            if not camera or not type(error).__module__.startswith("OpenGL."):
+                raise
+            reason = " ".join(str(error).split())
+            raise ValueError(f"Genesis cannot render here ({reason}); {OPENGL_REMEDY}, or use MuJoCo") from error
         self._solver = self._scene.rigid_solver
         if viewer:
             self._scene.viewer.follow_entity(self._entity)
@@ -269,7 +281,7 @@ def import_genesis(warn: Callable[[str], None] = lambda line: print(line, file=s
         warn: told at the first import one line about each trouble with the caches of Genesis that makes it slow.
 
     Raises:
-        ValueError: if Genesis is missing or of another version.
+        ValueError: if Genesis is missing or of another version, or it cannot be imported.
     """
     remedy = f"pip install 'genesis-world=={GENESIS_VERSION}.*'"
     try:
@@ -284,9 +296,13 @@ def import_genesis(warn: Callable[[str], None] = lambda line: print(line, file=s
         settle_caches(warn)
     # Importing Genesis replaces the hook that prints uncaught exceptions with one that prints them twice.
     excepthook = sys.excepthook
-    import genesis as gs
-
-    sys.excepthook = excepthook
+    try:
+        import genesis as gs
+    except Exception as error:  # Which one depends on the library that is missing.
+        needs = f"it needs OpenGL even where nothing is drawn: {OPENGL_REMEDY}"
+        raise ValueError(f"Genesis cannot be imported ({error}); {needs}") from error
+    finally:
+        sys.excepthook = excepthook
     module: ModuleType = gs
     return module
 

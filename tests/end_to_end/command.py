@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 USER_ENVIRONMENT = dict(os.environ)
 """As it was when the tests were collected: Genesis, once it runs in this process, leaves variables of its own."""
+NO_OPENGL = {"__EGL_VENDOR_LIBRARY_FILENAMES": os.devnull}
+"""What makes this machine one that has no OpenGL to draw with unless there is a display."""
 
 
 def run_program(

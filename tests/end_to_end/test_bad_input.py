@@ -107,6 +107,14 @@ def test_wandb_that_is_not_installed(tmp_path: Path) -> None:
     assert_one_line_error(result, "--wandb", "pip install wandb")
 
 
+def test_genesis_without_the_libraries_that_it_needs(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "genesis").mkdir(parents=True)
+    (hidden / "genesis" / "__init__.py").write_text("raise ImportError('Unable to load OpenGL or GL library')")
+    result = run_program("train.py", "--preset", "smoke", cwd=tmp_path, environment={"PYTHONPATH": str(hidden)})
+    assert_one_line_error(result, "cannot be imported (Unable to load OpenGL", "apt install libgl1 libegl1")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_log_folder_without_write_permission(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir(mode=0o500)

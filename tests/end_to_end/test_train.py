@@ -17,7 +17,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from ppo.checkpoint.sb3_zip import read_zip
-from tests.end_to_end.command import USER_ENVIRONMENT, assert_one_line_error, command_line, run_program
+from tests.end_to_end.command import NO_OPENGL, USER_ENVIRONMENT, assert_one_line_error, command_line, run_program
 
 pytestmark = pytest.mark.genesis
 
@@ -28,9 +28,9 @@ STEPS_PER_ITERATION = 16 * 24
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which the smoke preset has been trained to its end, with Weights & Biases offline."""
     folder = tmp_path_factory.mktemp("trained")
-    result = run_program(
-        "train.py", "--preset", "smoke", "--wandb", "-e", "walk", cwd=folder, environment={"WANDB_MODE": "offline"}
-    )
+    # As on a server that cannot draw.
+    environment = {"WANDB_MODE": "offline", **NO_OPENGL}
+    result = run_program("train.py", "--preset", "smoke", "--wandb", "-e", "walk", cwd=folder, environment=environment)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "Compiling simulator kernels took" in result.stdout
@@ -212,3 +212,8 @@ def test_play_without_a_display(trained: Path) -> None:
     environment = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
     result = run_program("play.py", "-e", "walk", "--viewer", cwd=trained, environment=environment)
     assert_one_line_error(result, "display")
+
+
+def test_a_film_without_opengl(trained: Path) -> None:
+    result = run_program("play.py", "-e", "walk", "--video", "walk.mp4", cwd=trained, environment=NO_OPENGL)
+    assert_one_line_error(result, "Genesis cannot render here", "apt install libgl1 libegl1")
