@@ -1,7 +1,8 @@
 """What a GPU makes of the presets for one: `python -m benchmarks.gpu`. Minutes, most of them compiling.
 
 Trains `default` and `gpu` with 4096 and 16 384 robots for a few iterations each, one after the other in processes of
-their own, and lists where the host waits for the device. A table is printed, and every number goes to a file.
+their own. For the first case it also tells where the host waits for the device, and how long the device works. A table
+is printed, and every number goes to a file.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from app.experiment import EngineName
 from benchmarks.adapters import MODULES, OURS, RSL
@@ -27,8 +29,10 @@ from benchmarks.measurement import (
     make_console,
     make_parser,
     make_table,
+    number,
     parse,
     print_facts,
+    seconds,
     write_json,
 )
 from benchmarks.training_stages import Job, OurTraining, make_env
@@ -42,10 +46,31 @@ QUICK = {"repeats": 1}
 ROOT = Path(__file__).parents[1]
 
 
-def find_waits(job: Job) -> dict[str, int]:
-    """How often the host waits for the device in an iteration, by file and line; the first iteration is left out."""
+def count_waits(caught: Iterable[warnings.WarningMessage]) -> dict[str, int]:
+    """How often PyTorch warned that the host waits for the device, by file and line."""
+    # It also warns once that the mode itself is new.
+    waits = (one for one in caught if "called a synchronizing CUDA operation" in str(one.message))
+    return dict(Counter(f"{os.path.relpath(one.filename, ROOT)}:{one.lineno}" for one in waits))
+
+
+def device_share(work: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Seconds that `work` takes, those in which the device works for it, and the number of its kernels and copies."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as profiler:
+        whole = seconds(work, device)
+    events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
+    return {
+        "seconds": whole,
+        "device seconds": sum(event.self_device_time_total for event in events) / 1e6,
+        "kernels and copies": sum(event.count for event in events),
+    }
+
+
+def look_inside(job: Job) -> dict[str, Any]:
+    """The waits of an iteration, and the shares of the device in collecting and learning; slower than unwatched."""
     with tempfile.TemporaryDirectory() as folder:
         learner = OurTraining(make_env(job), job, Path(folder)).trainer.learner
+        # The first iteration prepares what later ones find.
         for _ in range(2):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -55,8 +80,11 @@ def find_waits(job: Job) -> dict[str, int]:
                 learner.read_metrics(learner.improve())
                 if job.device.type == "cuda":
                     torch.cuda.set_sync_debug_mode("default")
-    lines = (f"{os.path.relpath(one.filename, ROOT)}:{one.lineno}" for one in caught if "synchron" in str(one.message))
-    return dict(Counter(lines))
+        return {
+            "waits": count_waits(caught),
+            "collecting": device_share(lambda: learner.collector.collect(lambda: False), job.device),
+            "learning": device_share(lambda: learner.read_metrics(learner.improve()), job.device),
+        }
 
 
 def measure_case(job: Job, contenders: Sequence[str], repeats: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -82,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engine: EngineName = "genesis" if options.device.type == "cuda" else "mujoco"
     tell = partial(console.print, style="dim", highlight=False, markup=False)
     results: dict[str, dict[str, Any]] = {}
-    waits: Mapping[str, int] = {}
+    inside: Mapping[str, Any] = {}
     for preset, robots in QUICK_CASES if options.quick else CASES:
         tell(f"{preset}, {robots} robots")
         job = Job(
@@ -96,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if not results:
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                waits = pool.submit(find_waits, job).result()
+                inside = pool.submit(look_inside, job).result()
         case = measure_case(job, contenders, options.repeats, tell)
         results.setdefault(preset, {})[str(robots)] = case
     columns = ("", "control steps/s: median (range)", "us per step and robot", "build s", "peak MiB")
@@ -106,8 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         console.print(make_table(f"Preset {preset}", columns, table_rows(measured)))
         console.print(make_table("Ours", ("", *SUMMARY.values(), "training over theirs"), summary_rows(measured)))
-    print_facts(console, "Waits of the host for the device in an iteration", waits or {"": "none"})
-    document = {"command": options.command, "machine": facts, "presets": results, "waits": dict(waits)}
+    for part in ("collecting", "learning"):
+        shares = {name: number(value) for name, value in inside[part].items()}
+        print_facts(console, f"An iteration, watched: {part}", shares)
+    print_facts(console, "Waits of the host for the device in an iteration", inside["waits"] or {"": "none"})
+    document = {"command": options.command, "machine": facts, "presets": results, **inside}
     write_json(options.json, document)
     print(f"every number is in {options.json}; please send it to us, in an issue of the project")
     return 0
