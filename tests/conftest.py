@@ -1,5 +1,8 @@
 """What all tests share: one Genesis simulation per process, as building one takes long."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -11,6 +14,13 @@ from biped.simulators.config import SimulationConfig
 from biped.simulators.genesis import GenesisSimulator
 
 NUM_ENVS = 10
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give libraries that leave their temporary files behind, such as Stable-Baselines3's logger, a folder that goes."""
+    folder = tempfile.mkdtemp(prefix="biped-tests-")
+    os.environ["TMPDIR"] = os.environ["SB3_LOGDIR"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
