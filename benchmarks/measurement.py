@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.command_line import about, fail
+from app.command_line import about
 from ppo.checkpoint.atomic import atomic_write
+from ppo.program.one_line_parser import OneLineParser
 from ppo.runtime import resolve_device
 
 LIBRARIES = (
@@ -165,17 +166,9 @@ def interleave(
     return results
 
 
-class Parser(argparse.ArgumentParser):
-    """Bad input is one line on stderr and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """Tell what is wrong, and where to read more."""
-        fail(f"{message} (see {self.prog} --help)")
-
-
-def make_parser(module: str, description: str | None, *, repeats: int | None, threads: bool = True) -> Parser:
+def make_parser(module: str, description: str | None, *, repeats: int | None, threads: bool = True) -> OneLineParser:
     """The flags that all speed benchmarks have; `repeats` is a default, None leaves that flag out."""
-    parser = Parser(prog=f"python -m {module}", description=description)
+    parser = OneLineParser(prog=f"python -m {module}", description=description)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<index> (default: cpu)")
     if threads:
         help_text = "of PyTorch (default: the usable cores)"
@@ -187,7 +180,7 @@ def make_parser(module: str, description: str | None, *, repeats: int | None, th
     return parser
 
 
-def parse(parser: Parser, arguments: Sequence[str] | None, quick: Mapping[str, Any]) -> argparse.Namespace:
+def parse(parser: OneLineParser, arguments: Sequence[str] | None, quick: Mapping[str, Any]) -> argparse.Namespace:
     """Read the command line; with --quick the values of `quick` are the defaults."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if "--quick" in words:

@@ -17,7 +17,7 @@ NUM_ENVS = 10
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give libraries that leave their temporary files behind, such as Stable-Baselines3's logger, a folder that goes."""
+    """Give libraries that leave temporary files behind, as Stable-Baselines3's logger does, a folder that goes."""
     folder = tempfile.mkdtemp(prefix="biped-tests-")
     os.environ["TMPDIR"] = os.environ["SB3_LOGDIR"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

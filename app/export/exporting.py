@@ -7,9 +7,9 @@ from pathlib import Path
 from app.command_line import fail
 from app.load import Checkpoint
 from biped.robots.robot import Robot
-from ppo.checkpoint.__main__ import OneLineParser
 from ppo.checkpoint.atomic import atomic_write
 from ppo.checkpoint.sb3_zip import read_zip
+from ppo.program.one_line_parser import OneLineParser
 
 DESCRIPTION = (
     "Write a trained policy to a folder: as ONNX, with a contract about the robot it expects, and a runner for both."

@@ -9,7 +9,7 @@ from app.build import ENGINES, Engine
 from app.command_line import fail
 from app.robot.checking import Picture, check_robot_file
 from app.robot.importing import DEPTH, FREQUENCY, import_model
-from ppo.checkpoint.__main__ import OneLineParser
+from ppo.program.one_line_parser import OneLineParser
 
 IMPORT = """Write a first robot file for a URDF or an MJCF: joints and their mirror images, feet, a crouched default
 pose with the soles flat and the weight above them, gains, heights. Comments in it say what was guessed."""

@@ -11,7 +11,7 @@ from app.command_line import fail
 from app.experiment import Experiment
 from app.next_command import ROOT
 from app.train_flags import read_command_line
-from ppo.checkpoint.__main__ import OneLineParser
+from ppo.program.one_line_parser import OneLineParser
 
 INSTALL = "pip install -c constraints.txt -e '.[sweep]'"
 DESCRIPTION = """Search for better values of flags of train.py. Each trial is a training of its own; bad ones are

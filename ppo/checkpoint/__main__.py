@@ -1,13 +1,12 @@
 """`python -m ppo.checkpoint`: describe a checkpoint, or strip it to what Stable-Baselines3 knows."""
 
-import argparse
 import base64
 import binascii
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ppo.checkpoint.inert_pickle import dumps, why_not_inert
 from ppo.checkpoint.sb3_data import PICKLE_KEY, parse_json, pickled_values
@@ -15,6 +14,7 @@ from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import MAX_DATA_BYTES, open_members, read_zip, write_zip
 from ppo.checkpoint.stored_zip import StoredZip
 from ppo.checkpoint.tensor_archive import load_tensors
+from ppo.program.one_line_parser import OneLineParser
 from ppo.program.standard_output import printing
 
 _CRITICS = {
@@ -22,14 +22,6 @@ _CRITICS = {
     "shared": "the actor's LSTM",
     "linear": "one linear layer",
 }
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the command line, without the usage in front."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line on stderr and exit with code 2."""
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
