@@ -24,11 +24,11 @@
 
 /* Floats in a vector and rows of the tiles of a matrix product: as many sums as the registers of the machine hold. */
 #if defined(__AVX512F__)
-enum { VECTOR = 16, ROWS = 12, HALF = 8 };
+enum { VECTOR = 16, ROWS = 12, HALF = 8, REST = 4 };
 #elif defined(__AVX__)
-enum { VECTOR = 8, ROWS = 6, HALF = 4 };
+enum { VECTOR = 8, ROWS = 6, HALF = 4, REST = 2 };
 #else
-enum { VECTOR = 4, ROWS = 8, HALF = 4 };
+enum { VECTOR = 4, ROWS = 8, HALF = 4, REST = 2 };
 #endif
 enum { WIDTH = 2 * VECTOR };
 
@@ -100,7 +100,7 @@ static void pack(ptrdiff_t inner, ptrdiff_t columns, const float *matrix, ptrdif
 }
 
 /* One tile: c[rows, width] = (accumulate ? c : 0) + a[rows, inner] times a panel, of which the first one or two vectors
-   are used. `rows` and `vectors` are constants wherever this is called. */
+   are used. An element of a is loaded once for both. `rows` and `vectors` are constants wherever this is called. */
 static inline __attribute__((always_inline)) void tile(int rows, int vectors, ptrdiff_t inner, ptrdiff_t width,
                                                        const float *a, ptrdiff_t a_row, ptrdiff_t a_column,
                                                        const float *panel, float *c, ptrdiff_t c_row, int accumulate)
@@ -109,12 +109,16 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, pt
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++)
             sums[i][v] = (vector){0};
-    for (ptrdiff_t k = 0; k < inner; k++, panel += WIDTH)
-        for (int v = 0; v < vectors; v++) {
-            vector factor = *(const vector *)(panel + v * VECTOR);
-            for (int i = 0; i < rows; i++)
-                sums[i][v] += a[i * a_row + k * a_column] * factor;
+    for (ptrdiff_t k = 0; k < inner; k++, panel += WIDTH) {
+        vector factors[2];
+        for (int v = 0; v < vectors; v++)
+            factors[v] = *(const vector *)(panel + v * VECTOR);
+        for (int i = 0; i < rows; i++) {
+            vector every = a[i * a_row + k * a_column] - (vector){0};
+            for (int v = 0; v < vectors; v++)
+                sums[i][v] += every * factors[v];
         }
+    }
     for (int i = 0; i < rows; i++) {
         float *out = c + i * c_row;
         const float *sum = (const float *)sums[i];
@@ -144,10 +148,12 @@ static void product(ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t columns, const fl
         if (width > VECTOR) {
             TILES(ROWS, 2);
             TILES(HALF, 2);
+            TILES(REST, 2);
             TILES(1, 2);
         } else {
             TILES(ROWS, 1);
             TILES(HALF, 1);
+            TILES(REST, 1);
             TILES(1, 1);
         }
 #undef TILES
