@@ -328,7 +328,7 @@ class BipedEnv:
         """
         masked = mask.unsqueeze(-1)
         self._began = mask
-        self.episode_steps = self.episode_steps.masked_fill(mask, 0)
+        self.episode_steps.masked_fill_(mask, 0)
         self.commands.step(self.episode_steps)
         pose = self.initial_poses.draw()
         self.simulator.reset(mask, *pose)
@@ -341,8 +341,8 @@ class BipedEnv:
         self.harmonic_motion.reset(mask, pose.joint_position.index_select(1, self._tracked_joints))
         self.contact_sensor.reset(mask)
         self.disturbances.reset(mask)
-        self._action = self._action.masked_fill(masked, 0.0)
-        self._joint_velocity = self.state.joint_velocity.masked_fill(masked, 0.0)
+        self._action.masked_fill_(masked, 0.0)
+        self._joint_velocity = torch.where(masked, self._at_rest.joint_velocity, self.state.joint_velocity)
         first = self._at_rest._replace(**pose._asdict())
         at_rest = self.sensors.measure(first, self.randomization.lasting, at_rest=True)
         self.sensors.reset(mask, at_rest)

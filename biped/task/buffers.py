@@ -9,7 +9,8 @@ from torch import Tensor
 class Buffers:
     """Base of the small classes that remember something between control steps.
 
-    A subclass lists its remembered attributes in `persistent`; one that is `None` is switched off and not saved.
+    A subclass lists its remembered attributes in `persistent`; one that is `None` is switched off and not saved. They
+    change in place where an episode begins: whoever keeps one for longer clones it.
     """
 
     persistent: ClassVar[tuple[str, ...]] = ()

@@ -43,7 +43,7 @@ def tracking_metrics(state: State, command: Tensor) -> dict[str, Tensor]:
     """How well the planar velocity follows the command `[N, 3]`: means over the robots in m/s, `[]`."""
     velocity = state.base_linear_velocity[:, :2]
     lengths = torch.linalg.vector_norm(torch.stack((velocity - command[:, :2], velocity)), dim=-1)
-    error, speed = lengths.masked_fill(state.failed, 0.0).mean(dim=1).unbind()
+    error, speed = lengths.masked_fill_(state.failed, 0.0).mean(dim=1).unbind()
     return {"tracking/velocity_error": error, "tracking/speed": speed}
 
 

@@ -32,7 +32,7 @@ class Course(Buffers):
     def reset(self, mask: Tensor, yaw: Tensor) -> None:
         """Begin anew for the robots in `mask` `[N]` bool, which face `yaw` `[N]` rad: they are on course."""
         self.heading = torch.where(mask, yaw, self.heading)
-        self.correction = self.correction.masked_fill(mask, 0.0)
+        self.correction.masked_fill_(mask, 0.0)
 
     def step(self, command: Tensor, standing: Tensor, yaw: Tensor, began: Tensor) -> None:
         """Move the course on by one control step.

@@ -118,12 +118,12 @@ class Gait(Buffers):
             phase = torch.rand(self.phase.shape, generator=self._generator, device=self.phase.device)
             self.phase = torch.where(mask, phase, self.phase)
         else:
-            self.phase = self.phase.masked_fill(mask, 0.0)
+            self.phase.masked_fill_(mask, 0.0)
         if self._steps_to_stop is not None:
-            self._steps_to_stop = self._steps_to_stop.masked_fill(mask, 0)
+            self._steps_to_stop.masked_fill_(mask, 0)
         masked = mask.unsqueeze(-1)
-        self.contact = self.contact.masked_fill(masked, False)
-        self.air_time = self.air_time.masked_fill(masked, 0.0)
+        self.contact.masked_fill_(masked, False)
+        self.air_time.masked_fill_(masked, 0.0)
 
 
 class FootAlternation(Buffers):
@@ -184,7 +184,7 @@ class FootAlternation(Buffers):
 
         How long the support has lasted and whether a swing began follow from the support when it next changes.
         """
-        self._support = self._support.masked_fill(mask, NO_SUPPORT)
-        self._swing_counts = self._swing_counts.masked_fill(mask, False)
-        self._last_support = self._last_support.masked_fill(mask, NO_SUPPORT)
-        self._steps_since = self._steps_since.masked_fill(mask, self._minimum_step)
+        self._support.masked_fill_(mask, NO_SUPPORT)
+        self._swing_counts.masked_fill_(mask, False)
+        self._last_support.masked_fill_(mask, NO_SUPPORT)
+        self._steps_since.masked_fill_(mask, self._minimum_step)

@@ -87,5 +87,5 @@ class HarmonicMotion(Buffers):
         """Begin anew for the robots in `mask` `[N]` bool, at rest in `position` `[N, K]` rad."""
         masked = mask.unsqueeze(-1)
         self._mean = torch.where(masked, position, self._mean)
-        self._variance = self._variance.masked_fill(masked, 0.0)
-        self._power = self._power.masked_fill(masked, 0.0)
+        self._variance.masked_fill_(masked, 0.0)
+        self._power.masked_fill_(masked, 0.0)

@@ -39,4 +39,4 @@ class LastPush(Buffers):
 
     def reset(self, mask: Tensor) -> None:
         """Forget the pushes of the robots in `mask` `[N]` bool."""
-        self.reading = self.reading.masked_fill(mask.unsqueeze(-1), 0.0)
+        self.reading.masked_fill_(mask.unsqueeze(-1), 0.0)
