@@ -306,7 +306,7 @@ class BipedEnv:
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
             return observation
-        self.mirrored = (gait.phase >= 0.5) & ~standing
+        self.mirrored = (gait.phase >= 0.5).masked_fill_(standing, False)
         return self.mirror.observation(observation, self.mirrored)
 
     def _happening(self) -> dict[str, Tensor]:

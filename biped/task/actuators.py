@@ -36,8 +36,8 @@ def backlash_output(previous: Tensor, target: Tensor, backlash: Tensor) -> Tenso
     Returns:
         `[N, J]` rad, never further than half the slack from the target (Visintin, Differential Models of Hysteresis).
     """
-    half = 0.5 * backlash
-    return torch.clamp(previous, target - half, target + half)
+    lowest, highest = (torch.add(target, backlash, alpha=side) for side in (-0.5, 0.5))
+    return torch.clamp(previous, lowest, highest)
 
 
 class Actuators(Buffers):

@@ -67,7 +67,7 @@ class Commands(Buffers):
 
     def step(self, episode_steps: Tensor) -> None:
         """Draw new commands where they are due, given the control steps since each episode began, `[N]` int64."""
-        due = (episode_steps % self._interval == 0).logical_and_(~self._held)
+        due = (episode_steps % self._interval == 0).masked_fill_(self._held, False)
         sample = torch.rand((self.value.shape[0], 4), generator=self._generator, device=self.value.device)
         command = torch.addcmul(self._low, sample[:, :3], self._span)
         if self._standing_probability > 0.0:

@@ -25,6 +25,7 @@ class ContactSensor(Buffers):
         self._generator = generator
         self.reading = torch.zeros(num_envs, 2, device=generator.device)
         """`[N, 2]`; noise may take it below 0 or above 1."""
+        self._in_the_air = torch.zeros((), device=generator.device)
         self._delay = DelayLine(self.reading, config.contact_delay_steps[1])
 
     def step(self, contact: Tensor, delay: Tensor) -> None:
@@ -40,9 +41,8 @@ class ContactSensor(Buffers):
 
     def reset(self, mask: Tensor) -> None:
         """Let the robots in `mask` `[N]` bool always have been in the air."""
-        nothing = torch.zeros((), device=self.reading.device)
-        self._delay.reset(mask, nothing)
-        self.reading = torch.where(mask.unsqueeze(-1), nothing, self.reading)
+        self._delay.reset(mask, self._in_the_air)
+        self.reading.masked_fill_(mask.unsqueeze(-1), 0.0)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the remembered tensors by name."""

@@ -15,17 +15,18 @@ class DelayLine(Buffers):
 
     def __init__(self, initial: Tensor, longest_delay: int) -> None:
         """Start with a past in which the signal was always `initial` `[N, W]`."""
-        self.history = initial.expand(longest_delay + 1, *initial.shape).clone()
-        """`[K + 1, N, W]`, newest first."""
+        past = initial.expand(longest_delay + 1, *initial.shape).clone()
+        self.history = past if longest_delay else None
+        """`[K + 1, N, W]`, newest first; None where nothing is late."""
 
     def step(self, value: Tensor, delay: Tensor) -> Tensor:
         """Take in the newest value `[N, W]` and return the one of `delay` `[N]` control steps ago."""
-        if self.history.shape[0] == 1:
-            self.history = value.unsqueeze(0)
+        if self.history is None:
             return value
         self.history = torch.cat((value.unsqueeze(0), self.history[:-1]))
         return self.history.gather(0, delay.view(1, -1, 1).expand(1, *value.shape)).squeeze(0)
 
     def reset(self, mask: Tensor, value: Tensor) -> None:
         """Give the robots in `mask` `[N]` a past in which the signal was always `value` (broadcast to `[N, W]`)."""
-        self.history = torch.where(mask.view(1, -1, 1), value, self.history)
+        if self.history is not None:
+            self.history = torch.where(mask.view(1, -1, 1), value, self.history)

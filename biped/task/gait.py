@@ -64,7 +64,7 @@ def scheduled_contact(phase: Tensor, standing: Tensor, config: GaitConfig) -> Te
 def clock_signal(phase: Tensor, standing: Tensor) -> Tensor:
     """Sine and cosine of the clock `[N, 2]`, both 0 where the robot is asked to stand."""
     angle = 2.0 * math.pi * phase
-    return torch.stack((angle.sin(), angle.cos()), dim=-1) * ~standing.unsqueeze(-1)
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).masked_fill_(standing.unsqueeze(-1), 0.0)
 
 
 class Gait(Buffers):

@@ -53,7 +53,7 @@ def harmonic_score(variance: Tensor, power: Tensor, amplitude: float) -> Tensor:
     squared_frequency = power / (variance + tiny)
     mean = (share * squared_frequency).sum(dim=-1, keepdim=True)
     spread = (share * (squared_frequency - mean).square()).sum(dim=-1)
-    return torch.exp(-spread / (mean.squeeze(-1).square() + tiny)) * weight.mean(dim=-1)
+    return torch.exp(spread / (-tiny - mean.squeeze(-1).square())) * weight.mean(dim=-1)
 
 
 class HarmonicMotion(Buffers):

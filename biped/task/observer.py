@@ -10,6 +10,7 @@ from biped.robots.robot import Robot
 from biped.simulators.state import State
 from biped.task import observation_sources as sources
 from biped.task.observations import ObservationConfig, ObservationField, observation_fields, observation_slices
+from biped.task.randomization import uniform
 
 Quantity = tuple[sources.Measured | sources.Known, bool]
 """A source, and whether it is measured without fault, for the critic alone."""
@@ -74,10 +75,9 @@ class Observer:
 
     def draw_noise(self, num_envs: int) -> Tensor:
         """Noise `[N, D]` for one observation of each of `N` robots, in its scale."""
-        noise = torch.zeros(num_envs, self.dim, device=self._noise.device)
-        if self._config.noise:
-            noise.uniform_(-1.0, 1.0, generator=self._generator).mul_(self._noise)
-        return noise
+        if not self._config.noise:
+            return torch.zeros(num_envs, self.dim, device=self._noise.device)
+        return uniform((num_envs, self.dim), -1.0, 1.0, self._generator).mul_(self._noise)
 
     def measure(self, state: State, sensed: State | None = None) -> Tensor:
         """What is measured of `state` without noise, `[N, M]`; `sensed` is what sensors make of it, if not the same."""
