@@ -64,13 +64,13 @@ def episode_end(
     error = state.failed
     tilted = (state.roll_pitch_yaw[:, :2].abs() > math.radians(config.tilt_limit_deg)).any(dim=-1)
     low = state.base_position[:, 2] < lowest_height
-    fall_tilt = tilted & ~error
-    fall_height = low & ~(tilted | error)
-    time_out = (episode_steps >= longest_episode) & ~(low | tilted | error)
-    return EpisodeEnd(error, fall_tilt, fall_height, time_out)
+    late = episode_steps >= longest_episode
+    upset = error | tilted
+    # Of two masks, `a > b` is what is in `a` and not in `b`.
+    return EpisodeEnd(error, tilted > error, low > upset, late > (upset | low))
 
 
 def count_causes(end: EpisodeEnd) -> dict[str, Tensor]:
     """How many episodes ended for each cause: scalars `[]` float32 named `episode/<cause>`."""
-    counts = torch.stack(end).sum(dim=1).float()
+    counts = torch.stack(end).sum(dim=1, dtype=torch.float32)
     return {f"episode/{name}": count for name, count in zip(EpisodeEnd._fields, counts.unbind(), strict=True)}
