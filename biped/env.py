@@ -54,8 +54,6 @@ class BipedEnv:
         self.action_low = -self.action_high
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
-        tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
-        self._tracked_joints = torch.tensor(tracked, dtype=torch.int64, device=device)
         lowest = config.terminations.minimum_height
         self.lowest_height = robot.lowest_height if lowest is None else lowest
         self._longest_episode = max(1, round(config.episode_length_s / self.control_dt))
@@ -71,11 +69,9 @@ class BipedEnv:
         self.course = Course(config.commands, num_envs, self.control_dt, device) if keeps_course else None
         self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator)
         self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
+        tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
         self.harmonic_motion = HarmonicMotion(
-            config.harmonic_motion,
-            default_joint_position[self._tracked_joints],
-            num_envs,
-            self.control_dt,
+            config.harmonic_motion, tracked, default_joint_position, num_envs, self.control_dt
         )
         self.initial_poses = InitialPoses(config.reset, robot, num_envs, self._generator)
         self.contact_sensor = ContactSensor(config.randomization, num_envs, self._generator)
@@ -278,10 +274,7 @@ class BipedEnv:
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
             alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else unknown,
-            harmonic_motion=self.harmonic_motion.step(
-                state.joint_position.index_select(1, self._tracked_joints),
-                state.joint_velocity.index_select(1, self._tracked_joints),
-            )
+            harmonic_motion=self.harmonic_motion.step(state.joint_position, state.joint_velocity)
             if "harmonic_motion" in needs
             else unknown,
             fell=end.fell,
@@ -338,7 +331,7 @@ class BipedEnv:
         self.actuators.reset(mask)
         self.gait.reset(mask)
         self.foot_alternation.reset(mask)
-        self.harmonic_motion.reset(mask, pose.joint_position.index_select(1, self._tracked_joints))
+        self.harmonic_motion.reset(mask, pose.joint_position)
         self.contact_sensor.reset(mask)
         self.disturbances.reset(mask)
         self._action.masked_fill_(masked, 0.0)

@@ -1,5 +1,6 @@
 """Whether the tracked joints swing at one common frequency, as legs and trunk do in a steady walk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -57,35 +58,42 @@ def harmonic_score(variance: Tensor, power: Tensor, amplitude: float) -> Tensor:
 
 
 class HarmonicMotion(Buffers):
-    """Exponential moving statistics of `K` tracked joints of `N` robots."""
+    """Exponential moving statistics of `K` tracked joints of `N` robots with `J` joints."""
 
     persistent: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_power")
 
     def __init__(
-        self, config: HarmonicMotionConfig, default_position: Tensor, num_envs: int, control_dt: float
+        self,
+        config: HarmonicMotionConfig,
+        tracked: Sequence[int],
+        default_joint_position: Tensor,
+        num_envs: int,
+        control_dt: float,
     ) -> None:
-        """Start at rest in the tracked joints' default pose `[K]` rad."""
+        """Start at rest in the default pose `[J]` rad; `tracked` are the indices of the `K` joints."""
         self._amplitude = config.amplitude
         self._rate = control_dt / (control_dt + config.time_constant)
-        self._mean = default_position.expand(num_envs, -1).clone()
+        self._tracked = torch.tensor(tracked, dtype=torch.int64, device=default_joint_position.device)
+        self._mean = default_joint_position.index_select(0, self._tracked).repeat(num_envs, 1)
         self._variance = torch.zeros_like(self._mean)
         self._power = torch.zeros_like(self._mean)
 
-    def step(self, position: Tensor, velocity: Tensor) -> Tensor:
-        """Take in positions and velocities `[N, K]` in rad and rad/s and return the score `[N]`.
+    def step(self, joint_position: Tensor, joint_velocity: Tensor) -> Tensor:
+        """Take in positions and velocities `[N, J]` in rad and rad/s and return the score `[N]`.
 
         The variance is updated incrementally (T. Finch, Incremental calculation of weighted mean and variance, 2009),
         which cannot become negative as a difference of two averages can.
         """
-        deviation = position - self._mean
+        deviation = joint_position.index_select(1, self._tracked) - self._mean
         self._mean = torch.add(self._mean, deviation, alpha=self._rate)
         self._variance = torch.addcmul(self._variance, deviation, deviation, value=self._rate).mul_(1.0 - self._rate)
-        self._power = torch.lerp(self._power, velocity.square(), self._rate)
+        power = joint_velocity.index_select(1, self._tracked).square_()
+        self._power = torch.lerp(self._power, power, self._rate)
         return harmonic_score(self._variance, self._power, self._amplitude)
 
-    def reset(self, mask: Tensor, position: Tensor) -> None:
-        """Begin anew for the robots in `mask` `[N]` bool, at rest in `position` `[N, K]` rad."""
+    def reset(self, mask: Tensor, joint_position: Tensor) -> None:
+        """Begin anew for the robots in `mask` `[N]` bool, at rest in `joint_position` `[N, J]` rad."""
         masked = mask.unsqueeze(-1)
-        self._mean = torch.where(masked, position, self._mean)
+        self._mean = torch.where(masked, joint_position.index_select(1, self._tracked), self._mean)
         self._variance.masked_fill_(masked, 0.0)
         self._power.masked_fill_(masked, 0.0)

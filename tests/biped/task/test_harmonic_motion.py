@@ -11,7 +11,7 @@ DT = 0.02
 def score_of_sines(amplitudes: list[float], frequencies: list[float], seconds: float = 6.0) -> torch.Tensor:
     """Scores `[T]` of one robot whose joints swing as sines about a bent pose."""
     mean = torch.linspace(-1.3, 1.3, len(amplitudes))
-    tracker = HarmonicMotion(HarmonicMotionConfig(), mean, 1, DT)
+    tracker = HarmonicMotion(HarmonicMotionConfig(), range(len(mean)), mean, 1, DT)
     amplitude = torch.tensor(amplitudes)
     omega = 2.0 * math.pi * torch.tensor(frequencies)
     offset = torch.arange(len(amplitudes)).float()
@@ -60,7 +60,7 @@ def test_score_is_finite_where_joints_stand_at_their_mean() -> None:
 
 
 def test_reset_begins_at_rest_for_masked_robots_only() -> None:
-    tracker = HarmonicMotion(HarmonicMotionConfig(), torch.zeros(2), 2, DT)
+    tracker = HarmonicMotion(HarmonicMotionConfig(), range(2), torch.zeros(2), 2, DT)
     for index in range(100):
         angle = torch.full((2, 2), 0.2 * index)
         tracker.step(0.4 * angle.sin(), 4.0 * angle.cos())
