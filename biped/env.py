@@ -67,7 +67,9 @@ class BipedEnv:
         self.commands = Commands(config.commands, num_envs, self.control_dt, self._generator)
         keeps_course = config.commands.course_gain > 0.0
         self.course = Course(config.commands, num_envs, self.control_dt, device) if keeps_course else None
-        self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator)
+        self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
+        needs_air_time = "landed_air_time" in self.rewards.needs
+        self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator, needs_air_time=needs_air_time)
         self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
         tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
         self.harmonic_motion = HarmonicMotion(
@@ -75,7 +77,6 @@ class BipedEnv:
         )
         self.initial_poses = InitialPoses(config.reset, robot, num_envs, self._generator)
         self.contact_sensor = ContactSensor(config.randomization, num_envs, self._generator)
-        self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
         self.observer = Observer(robot, config.observations, self._generator)
         self.observation_dim = self.observer.dim
         self.privileged_columns = critic_only_columns(self.observer.fields)
@@ -98,6 +99,7 @@ class BipedEnv:
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
         self._at_rest = state_at_rest(robot, num_envs, device)
         self._knowledge_at_rest = knowledge_at_rest(robot, num_envs, device)
+        self._unknown = torch.full((num_envs,), torch.nan, device=device)
         self.sensors = Sensors(self.observer, self._at_rest, config.randomization.sensor_delay_steps[1])
 
     @property
@@ -261,7 +263,6 @@ class BipedEnv:
     def _reward_inputs(self, previous_action: Tensor, standing: Tensor, end: EpisodeEnd) -> RewardInputs:
         """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
         state, command, gait = self.state, self.command, self.gait
-        unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
         needs = self.rewards.needs
         return RewardInputs(
             state=state,
@@ -273,10 +274,10 @@ class BipedEnv:
             scheduled_contact=scheduled_contact(gait.phase, standing, gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
-            alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else unknown,
+            alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else self._unknown,
             harmonic_motion=self.harmonic_motion.step(state.joint_position, state.joint_velocity)
             if "harmonic_motion" in needs
-            else unknown,
+            else self._unknown,
             fell=end.fell,
         )
 

@@ -72,8 +72,16 @@ class Gait(Buffers):
 
     persistent: ClassVar[tuple[str, ...]] = ("phase", "contact", "air_time", "_steps_to_stop")
 
-    def __init__(self, config: GaitConfig, num_envs: int, control_dt: float, generator: torch.Generator) -> None:
-        """Start with the clock at 0 and both feet in the air."""
+    def __init__(
+        self,
+        config: GaitConfig,
+        num_envs: int,
+        control_dt: float,
+        generator: torch.Generator,
+        *,
+        needs_air_time: bool = True,
+    ) -> None:
+        """Start with the clock at 0 and both feet in the air; air times are followed only where they are needed."""
         device = generator.device
         self.config = config
         self._control_dt = control_dt
@@ -82,12 +90,13 @@ class Gait(Buffers):
         """`[N]` of the clock, 0 to 1."""
         self.contact = torch.zeros(num_envs, 2, dtype=torch.bool, device=device)
         """`[N, 2]`; the foot is on the ground."""
-        self.air_time = torch.zeros(num_envs, 2, device=device)
-        """`[N, 2]` s since the foot left the ground; 0 on the ground."""
+        self.air_time = torch.zeros(num_envs, 2, device=device) if needs_air_time else None
+        """`[N, 2]` s since the foot left the ground, 0 on the ground; None where it is not followed."""
         self.touchdown = torch.zeros_like(self.contact)
         """`[N, 2]`; the foot came down in the last control step."""
-        self.landed_air_time = torch.zeros_like(self.air_time)
-        """`[N, 2]` s that a foot which came down in the last control step had been in the air; 0 for all others."""
+        self.landed_air_time = torch.full((num_envs, 2), torch.nan, device=device)
+        """`[N, 2]` s that a foot which came down in the last control step had been in the air; 0 for all others, NaN
+        where air times are not followed."""
         self._stopping_steps = round(config.stopping_time / control_dt)
         no_steps = torch.zeros(num_envs, dtype=torch.int32, device=device)
         self._steps_to_stop = no_steps if self._stopping_steps else None
@@ -107,8 +116,9 @@ class Gait(Buffers):
         """Move on by one control step, given the force `[N, 2]` in N under each foot at its end."""
         contact = foot_contact_force > self.config.contact_threshold
         self.touchdown = contact > self.contact
-        self.landed_air_time = torch.where(self.touchdown, self.air_time, 0.0)
-        self.air_time = (self.air_time + self._control_dt).masked_fill_(contact, 0.0)
+        if self.air_time is not None:
+            self.landed_air_time = self.air_time * self.touchdown
+            self.air_time = (self.air_time + self._control_dt).masked_fill_(contact, 0.0)
         self.contact = contact
         self.phase = (self.phase + self._control_dt / self.config.period).remainder_(1.0)
 
@@ -123,7 +133,8 @@ class Gait(Buffers):
             self._steps_to_stop.masked_fill_(mask, 0)
         masked = mask.unsqueeze(-1)
         self.contact.masked_fill_(masked, False)
-        self.air_time.masked_fill_(masked, 0.0)
+        if self.air_time is not None:
+            self.air_time.masked_fill_(masked, 0.0)
 
 
 class FootAlternation(Buffers):

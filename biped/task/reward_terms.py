@@ -60,7 +60,7 @@ class RewardInputs(NamedTuple):
     touchdown: Tensor
     """`[N, 2]` bool, foot came down in this step."""
     landed_air_time: Tensor
-    """`[N, 2]` s in the air before it."""
+    """`[N, 2]` s in the air before it; NaN unless a term that is paid for needs it."""
     alternation: Tensor
     """`[N]` value of the steps taken, 0, 0.5 or 1; NaN unless a term that is paid for needs it."""
     harmonic_motion: Tensor

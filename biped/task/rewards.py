@@ -35,8 +35,9 @@ def term(function: TermFunction, weight: float, *, at_once: bool = False, needs:
         function: computes the term.
         weight: reward per second for a term of value 1; 0 switches the term off.
         at_once: what happens at one instant, and is paid its weight at once, whatever the duration of a control step.
-        needs: fields of `RewardInputs` that are costly to follow, `alternation` and `harmonic_motion`, if the term
-            looks at them; they are followed only where a term that is paid for needs them.
+        needs: fields of `RewardInputs` that are costly to follow, `landed_air_time`, `alternation` and
+            `harmonic_motion`, if the term looks at them; they are followed only where a term that is paid for needs
+            them.
     """
     return entry(weight, Term(function, at_once, needs))
 
@@ -92,7 +93,7 @@ class RewardWeights:
     swing_height: Weight = term(terms.swing_height, 0.0)
     """Sum of the squares in m^2 of the soles' distance from `swing_height_target`, over the feet the clock wants in
     the air."""
-    foot_air_time: Weight = term(terms.foot_air_time, 0.0, at_once=True)
+    foot_air_time: Weight = term(terms.foot_air_time, 0.0, at_once=True, needs=("landed_air_time",))
     """s that each foot which comes down was in the air, beyond `air_time_target`. At once."""
     foot_alternation: Weight = term(terms.foot_alternation, 1.0, at_once=True, needs=("alternation",))
     """0.5 for lifting a foot and 1 for putting it down, one foot after the other. At once."""

@@ -31,6 +31,7 @@ def test_air_time_is_counted_and_reported_at_touchdown() -> None:
     gait = make_gait()
     for force in ([9.0, 9.0], [0.0, 9.0], [0.0, 9.0], [0.0, 9.0]):
         gait.step(torch.tensor([force]))
+    assert gait.air_time is not None
     torch.testing.assert_close(gait.air_time, torch.tensor([[0.06, 0.0]]))
     assert gait.touchdown.tolist() == [[False, False]]
     gait.step(torch.tensor([[9.0, 9.0]]))
@@ -39,6 +40,15 @@ def test_air_time_is_counted_and_reported_at_touchdown() -> None:
     assert gait.air_time.tolist() == [[0.0, 0.0]]
     gait.step(torch.tensor([[9.0, 9.0]]))
     assert gait.landed_air_time.tolist() == [[0.0, 0.0]]
+
+
+def test_air_time_is_not_followed_where_nobody_needs_it() -> None:
+    gait = Gait(GaitConfig(), 1, DT, torch.Generator(), needs_air_time=False)
+    for force in ([9.0, 9.0], [0.0, 9.0], [9.0, 9.0]):
+        gait.step(torch.tensor([force]))
+    assert gait.touchdown.tolist() == [[True, False]]
+    assert gait.landed_air_time.isnan().all()
+    assert "air_time" not in gait.state_dict()
 
 
 def test_the_clock_turns_once_in_a_period() -> None:
