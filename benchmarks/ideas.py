@@ -45,8 +45,8 @@ class SmoothedVelocityEnv(BipedEnv):
 
     _velocity: Tensor | None = None
 
-    def _reward_inputs(self, previous_action: Tensor, standing: Tensor, end: EpisodeEnd) -> RewardInputs:
-        inputs = super()._reward_inputs(previous_action, standing, end)
+    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
+        inputs = super()._reward_inputs(previous_action, end)
         now = inputs.state.base_linear_velocity
         if self._velocity is None:
             self._velocity = now[:, :2]

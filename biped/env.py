@@ -94,6 +94,8 @@ class BipedEnv:
         self.episode_steps = torch.zeros(num_envs, dtype=torch.int64, device=device)
         """`[N]` control steps since each episode began."""
         self._began = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._standing = torch.ones_like(self._began)
+        """`[N]` whether robots that follow `command` are to stand still; kept up with it."""
         self._joint_velocity = torch.zeros(num_envs, robot.num_joints, device=device)
         self._action = torch.zeros_like(self._joint_velocity)
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
@@ -140,6 +142,7 @@ class BipedEnv:
             self.commands.release()
         else:
             self.commands.hold(command)
+        self._standing = self.gait.stands(self.command)
 
     def reset(self) -> Tensor:
         """Start a new episode in every environment and return its first observation `[N, D]`."""
@@ -147,6 +150,7 @@ class BipedEnv:
         measurement = self._begin_episodes(torch.ones_like(self._began), self._measure())
         if self.config.randomize_episode_start:
             self.episode_steps = uniform_integer((self.num_envs,), 0, self._longest_episode - 1, self._generator)
+        self._standing = self.gait.stands(self.command)
         self._observation = self._observe(measurement, self.observer.draw_noise(self.num_envs))
         return self._observation
 
@@ -166,6 +170,7 @@ class BipedEnv:
         self._began = began | mask
         self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
         self.commands.value = torch.where(masked, self.commands.value, command)
+        self._standing = self.gait.stands(self.command)
         fresh = self._observe(measurement, self.observer.draw_noise(self.num_envs))
         self.mirrored = torch.where(mask, self.mirrored, mirrored)
         self._observation = torch.where(masked, fresh, observation)
@@ -190,9 +195,8 @@ class BipedEnv:
         self.gait.step(state.foot_contact_force)
         self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
         command = self.command
-        standing = self.gait.stands(command)
         end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations, self.lowest_height)
-        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, standing, end))
+        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
         metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
 
         # Where they differ, the two observations belong to different episodes, which may share their noise.
@@ -200,12 +204,13 @@ class BipedEnv:
         terminated, truncated = end.terminated, end.time_out
         delay = self.randomization.sensor_delay_now(self.disturbances.grown)
         measurement = self.sensors.arrive(self._measure(), delay)
-        final_observation = self._observe(measurement, noise, standing)
+        final_observation = self._observe(measurement, noise)
         measurement = self._begin_episodes(terminated | truncated, measurement)
         self.gait.follow(self.commands.value)
         if self.course is not None:
             asked_to_stand = is_standing(self.commands.value, config.gait)
             self.course.step(self.commands.value, asked_to_stand, state.roll_pitch_yaw[:, 2], self._began)
+        self._standing = self.gait.stands(self.command)
         self._observation = self._observe(measurement, noise)
         return Step(self._observation, reward, terminated, truncated, final_observation, metrics)
 
@@ -239,6 +244,7 @@ class BipedEnv:
         for name in SAVED:
             setattr(self, name, state[name.lstrip("_")].to(self.device, copy=True))
         self.state = State(**{name: value.to(self.device, copy=True) for name, value in state["state"].items()})
+        self._standing = self.gait.stands(self.command)
         return self._observation
 
     def close(self) -> None:
@@ -260,7 +266,7 @@ class BipedEnv:
             **({} if self.last_push is None else {"last_push": self.last_push}),
         }
 
-    def _reward_inputs(self, previous_action: Tensor, standing: Tensor, end: EpisodeEnd) -> RewardInputs:
+    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
         """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
         state, command, gait = self.state, self.command, self.gait
         needs = self.rewards.needs
@@ -271,7 +277,7 @@ class BipedEnv:
             previous_action=previous_action,
             previous_joint_velocity=self._joint_velocity,
             contact=gait.contact,
-            scheduled_contact=scheduled_contact(gait.phase, standing, gait.config),
+            scheduled_contact=scheduled_contact(gait.phase, self._standing, gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
             alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else self._unknown,
@@ -285,22 +291,20 @@ class BipedEnv:
         """What is measured of the state now, `[N, M]`, whenever it arrives."""
         return self.sensors.measure(self.state, self.randomization.lasting)
 
-    def _observe(self, measurement: Tensor, noise: Tensor, standing: Tensor | None = None) -> Tensor:
-        """What the robots see, given whether they are to stand, `[N]` bool, where that is known already."""
-        command, gait = self.command, self.gait
-        standing = gait.stands(command) if standing is None else standing
+    def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
+        """What the robots see."""
         knowledge = self._knowledge_at_rest._replace(
-            command=command,
+            command=self.command,
             foot_contact=self.contact_sensor.reading,
             previous_action=self._action,
-            phase=gait.phase,
-            standing=standing,
+            phase=self.gait.phase,
+            standing=self._standing,
             hidden={**self._knowledge_at_rest.hidden, **self.randomization.lasting, **self._happening()},
         )
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
             return observation
-        self.mirrored = (gait.phase >= 0.5).masked_fill_(standing, False)
+        self.mirrored = (self.gait.phase >= 0.5).masked_fill_(self._standing, False)
         return self.mirror.observation(observation, self.mirrored)
 
     def _happening(self) -> dict[str, Tensor]:
