@@ -1,5 +1,6 @@
 """Reward terms, one pure function each: what they look at, their parameters, and the value `[N]` that they return.
 
+A function may return several terms, `[N, K]`, that are cheaper together.
 A term is paid for by an entry in the table of `biped/task/rewards.py`.
 """
 
@@ -86,6 +87,8 @@ class RobotConstants(NamedTuple):
     """m; below it `low_height` is paid for."""
     control_dt: float
     """s."""
+    tracking_sharpness: Tensor
+    """`[3]`: 1 / `vx_sigma`, 1 / `vy_sigma` and 1 / `wz_sigma`, negative."""
 
 
 def robot_constants(
@@ -102,26 +105,17 @@ def robot_constants(
         nominal_base_height=robot.nominal_base_height,
         low_height=robot.low_height if parameters.low_height_limit is None else parameters.low_height_limit,
         control_dt=control_dt,
+        tracking_sharpness=torch.tensor(
+            [-1.0 / sigma for sigma in (parameters.vx_sigma, parameters.vy_sigma, parameters.wz_sigma)], device=device
+        ),
     )
 
 
-def _track(error: Tensor, sigma: float) -> Tensor:
-    return torch.exp(error.square() * (-1.0 / sigma))
-
-
-def track_vx(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
-    """Follow the commanded forward velocity."""
-    return _track(inputs.state.base_linear_velocity[:, 0] - inputs.command[:, 0], parameters.vx_sigma)
-
-
-def track_vy(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
-    """Follow the commanded leftward velocity."""
-    return _track(inputs.state.base_linear_velocity[:, 1] - inputs.command[:, 1], parameters.vy_sigma)
-
-
-def track_wz(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
-    """Follow the commanded yaw rate."""
-    return _track(inputs.state.base_angular_velocity[:, 2] - inputs.command[:, 2], parameters.wz_sigma)
+def tracking(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
+    """Follow the commanded forward velocity, leftward velocity and yaw rate: three terms, `[N, 3]`."""
+    linear, angular = inputs.state.base_linear_velocity, inputs.state.base_angular_velocity
+    error = torch.cat((linear[:, :2], angular[:, 2:]), dim=1) - inputs.command
+    return torch.exp(error.square() * robot.tracking_sharpness)
 
 
 def alive(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:

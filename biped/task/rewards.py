@@ -15,8 +15,11 @@ from ppo.value_ranges import ConfigurationError, Range, check_ranges
 
 Weight = Annotated[float, Range(-1e6, 1e6)]
 TermFunction = Callable[[RewardInputs, Any, RobotConstants], Tensor]
-"""From what it looks at, the parameters and the robot to the value of the term `[N]`. The parameters are the whole
-configuration of the rewards, so that a term may have parameters of its own beside its weight."""
+"""From what it looks at, the parameters and the robot to the value of the term `[N]`, or of several terms `[N, K]`.
+
+The parameters are the whole configuration of the rewards, so that a term may have parameters of its own beside its
+weight.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,17 @@ class Term:
     function: TermFunction
     at_once: bool
     needs: tuple[str, ...]
+    column: int | None
 
 
-def term(function: TermFunction, weight: float, *, at_once: bool = False, needs: tuple[str, ...] = ()) -> float:
+def term(
+    function: TermFunction,
+    weight: float,
+    *,
+    at_once: bool = False,
+    needs: tuple[str, ...] = (),
+    column: int | None = None,
+) -> float:
     """The default of a field of the rewards that is the weight of a term; the field's name is the term's.
 
     Args:
@@ -38,8 +49,9 @@ def term(function: TermFunction, weight: float, *, at_once: bool = False, needs:
         needs: fields of `RewardInputs` that are costly to follow, `landed_air_time`, `alternation` and
             `harmonic_motion`, if the term looks at them; they are followed only where a term that is paid for needs
             them.
+        column: of what the function returns, where it returns several terms; it is called once for all of them.
     """
-    return entry(weight, Term(function, at_once, needs))
+    return entry(weight, Term(function, at_once, needs, column))
 
 
 @dataclass(frozen=True)
@@ -50,11 +62,11 @@ class RewardWeights:
     duration. The exceptions say so: what happens at one instant is paid its weight at once, whatever the duration.
     """
 
-    track_vx: Weight = term(terms.track_vx, 10.0)
+    track_vx: Weight = term(terms.tracking, 10.0, column=0)
     """`exp(-error^2 / vx_sigma)` of the forward velocity."""
-    track_vy: Weight = term(terms.track_vy, 6.0)
+    track_vy: Weight = term(terms.tracking, 6.0, column=1)
     """`exp(-error^2 / vy_sigma)` of the leftward velocity."""
-    track_wz: Weight = term(terms.track_wz, 0.0)
+    track_wz: Weight = term(terms.tracking, 0.0, column=2)
     """`exp(-error^2 / wz_sigma)` of the yaw rate."""
     alive: Weight = term(terms.alive, 0.5)
     """1, always."""
@@ -130,6 +142,7 @@ class Rewards:
         table = entries(type(config), Term)
         weights = {name: getattr(config, name) for name in table}
         self._terms = {name: table[name] for name, weight in weights.items() if weight != 0.0}
+        self._functions = tuple(dict.fromkeys(term.function for term in self._terms.values()))
         self._weights = torch.tensor([weights[name] for name in self._terms], device=device).unsqueeze(1)
         self._at_once = [index for index, term in enumerate(self._terms.values()) if term.at_once]
         self._checked = False
@@ -157,12 +170,16 @@ class Rewards:
         """
         config, robot = self._config, self._robot
         failed, control_dt = inputs.state.failed, robot.control_dt
-        values = [term.function(inputs, config, robot) for term in self._terms.values()]
+        returned = {function: function(inputs, config, robot) for function in self._functions}
+        values = [
+            returned[term.function] if term.column is None else returned[term.function][:, term.column]
+            for term in self._terms.values()
+        ]
         if not self._checked:
             self._check_shapes(values, failed.shape)
         for index in self._at_once:
             values[index] = values[index] / control_dt
-        self.rates = rates = torch.where(failed, 0.0, torch.stack(values) * self._weights)
+        self.rates = rates = (torch.stack(values) * self._weights).masked_fill_(failed, 0.0)
         reward = rates.sum(dim=0) * control_dt
         means = rates.mean(dim=1).unbind()
         return reward, {f"reward/{name}": mean for name, mean in zip(self._terms, means, strict=True)}

@@ -123,7 +123,9 @@ AT_REST = {
 
 def evaluate(name: str, inputs: RewardInputs) -> torch.Tensor:
     config = RewardConfig()
-    return TERMS[name].function(inputs, config, robot_constants(BIPED, config, DT, CPU))
+    value = TERMS[name].function(inputs, config, robot_constants(BIPED, config, DT, CPU))
+    column = TERMS[name].column
+    return value if column is None else value[:, column]
 
 
 def test_every_term_has_a_case() -> None:
