@@ -140,11 +140,11 @@ class Rewards:
         self._config = config
         self._robot = robot_constants(robot, config, control_dt, device)
         table = entries(type(config), Term)
-        weights = {name: getattr(config, name) for name in table}
-        self._terms = {name: table[name] for name, weight in weights.items() if weight != 0.0}
+        self._terms = {name: term for name, term in table.items() if getattr(config, name) != 0.0}
         self._functions = tuple(dict.fromkeys(term.function for term in self._terms.values()))
-        self._weights = torch.tensor([weights[name] for name in self._terms], device=device).unsqueeze(1)
-        self._at_once = [index for index, term in enumerate(self._terms.values()) if term.at_once]
+        durations = [control_dt if term.at_once else 1.0 for term in self._terms.values()]
+        weights = [getattr(config, name) / duration for name, duration in zip(self._terms, durations, strict=True)]
+        self._weights = torch.tensor(weights, device=device).unsqueeze(1)
         self._checked = False
         self.needs = frozenset(name for term in self._terms.values() for name in term.needs)
         """Fields of the inputs that have to be followed, because a term that is paid for needs them."""
@@ -169,7 +169,7 @@ class Rewards:
             ValueError: A term is not of shape `[N]`.
         """
         config, robot = self._config, self._robot
-        failed, control_dt = inputs.state.failed, robot.control_dt
+        failed = inputs.state.failed
         returned = {function: function(inputs, config, robot) for function in self._functions}
         values = [
             returned[term.function] if term.column is None else returned[term.function][:, term.column]
@@ -177,10 +177,8 @@ class Rewards:
         ]
         if not self._checked:
             self._check_shapes(values, failed.shape)
-        for index in self._at_once:
-            values[index] = values[index] / control_dt
         self.rates = rates = (torch.stack(values) * self._weights).masked_fill_(failed, 0.0)
-        reward = rates.sum(dim=0) * control_dt
+        reward = rates.sum(dim=0) * robot.control_dt
         means = rates.mean(dim=1).unbind()
         return reward, {f"reward/{name}": mean for name, mean in zip(self._terms, means, strict=True)}
 
