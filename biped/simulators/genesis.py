@@ -179,7 +179,7 @@ class GenesisSimulator:
         self._qpos[:, self._joint_qs] = joint_position
         self._entity.set_qpos(self._qpos, envs_idx=mask, zero_velocity=True)
         torch.where(mask.unsqueeze(1), joint_position, self._target, out=self._target)
-        self._failed &= ~mask
+        self._failed.masked_fill_(mask, False)
 
     def set_velocity(self, base_linear_velocity_world: Tensor, base_angular_velocity_world: Tensor) -> None:
         """Set the velocity of every base, `[N, 3]` m/s and `[N, 3]` rad/s in the world frame; joints keep theirs."""
@@ -266,7 +266,7 @@ class GenesisSimulator:
         contact_force = self._entity.get_links_net_contact_force()[:, self._feet].norm(dim=-1)
 
         body = (qpos[:, :7], velocity[:, :3], angular[:, self._base], joint_position, joint_velocity, torque)
-        return torch.cat((*body, foot_position.flatten(1), foot_velocity.flatten(1), contact_force), dim=1)
+        return torch.cat((*body, *foot_position.unbind(1), *foot_velocity.unbind(1), contact_force), dim=1)
 
     def _write_back(self, state: Mapping[str, Tensor]) -> None:
         """Set coordinates and velocities of all robots, which clears the solver's last solution and its contacts."""

@@ -56,6 +56,7 @@ class Properties(ABC):
         self._nominal_stiffness = torch.tensor(robot.stiffness, device=device)
         self._nominal_damping = torch.tensor(robot.damping, device=device)
         self._nominal_effort_limit = torch.tensor(robot.effort_limit, device=device)
+        self._lowest_nominal_effort = -self._nominal_effort_limit
         # Of servos of strength 1, [J] or [N, J].
         self._stiffness, self._damping = self._nominal_stiffness, self._nominal_damping
 
@@ -77,7 +78,7 @@ class Properties(ABC):
             velocity: `[N, J]` rad/s.
         """
         torque = self._stiffness * (target - position) - self._damping * velocity
-        limited = torch.clamp(torque, -self._nominal_effort_limit, self._nominal_effort_limit)
+        limited = torch.clamp(torque, self._lowest_nominal_effort, self._nominal_effort_limit)
         return self.value("motor_strength") * limited
 
     def value(self, name: str) -> Tensor:

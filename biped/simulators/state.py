@@ -59,10 +59,13 @@ def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
 
 def euler_angles(quaternion: Tensor) -> Tensor:
     """Roll, pitch and yaw `[..., 3]` in rad (intrinsic z-y-x) of unit quaternions `[..., 4]` (w x y z)."""
-    w, x, y, z = quaternion.unbind(-1)
-    roll = torch.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
-    pitch = torch.asin((2.0 * (w * y - z * x)).clamp(-1.0, 1.0))
-    yaw = torch.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    values = quaternion.movedim(-1, 0).contiguous()
+    # Twice the product of each two values.
+    products = (2.0 * values).unsqueeze(1) * values
+    (_, wx, wy, wz), (_, xx, xy, xz), (_, _, yy, yz), (_, _, _, zz) = (row.unbind() for row in products.unbind())
+    roll = torch.atan2(wx + yz, 1.0 - (xx + yy))
+    pitch = torch.asin((wy - xz).clamp(-1.0, 1.0))
+    yaw = torch.atan2(wz + xy, 1.0 - (yy + zz))
     return torch.stack((roll, pitch, yaw), dim=-1)
 
 
