@@ -29,8 +29,8 @@ class EpisodeStatistics:
 
     def add(self, reward: Tensor, done: Tensor) -> None:
         """Count one control step: `reward` `[N]`, and `done` `[N]` bool where the episode ended with it."""
-        self.current[0] += reward
-        self.current[1] += 1.0
+        self.current[0].add_(reward)
+        self.current[1].add_(1.0)
         self.pending.append((self.current.clone(), done))
         self.current.masked_fill_(done, 0.0)
 

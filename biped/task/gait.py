@@ -173,8 +173,8 @@ class FootAlternation(Buffers):
         support = torch.add(right, left, alpha=LEFT_SUPPORT)
         changed = support != self._support
         double = support == DOUBLE_SUPPORT
-        self._support_steps = (self._support_steps + 1).masked_fill_(changed, 1)
-        self._steps_since = self._steps_since + 1
+        self._support_steps.add_(1).masked_fill_(changed, 1)
+        self._steps_since.add_(1)
         # Only what begins in double support is a swing, and it lasts as long as the other foot alone stands.
         self._swing_began = torch.where(changed, self._support == DOUBLE_SUPPORT, self._swing_began) & (right != left)
         lifted = (
@@ -184,7 +184,7 @@ class FootAlternation(Buffers):
             & (self._steps_since >= self._minimum_step)
         )
         put_down = self._swing_counts & double
-        self._swing_counts = self._swing_counts.masked_fill(changed, False) | lifted
+        self._swing_counts.masked_fill_(changed, False).logical_or_(lifted)
         self._last_support = torch.where(lifted, support, self._last_support)
         self._steps_since.masked_fill_(lifted, 0)
         self._support = support
