@@ -40,7 +40,7 @@ class Segments(NamedTuple):
 
 def mask_state(state: LstmState, episode_start: Tensor) -> LstmState:
     """Zero the state of the environments in which an episode starts; `episode_start` is `[N]` bool."""
-    keep = (~episode_start).to(state[0].dtype).view(1, -1, 1)
+    keep = (~episode_start).view(1, -1, 1)
     return state[0] * keep, state[1] * keep
 
 
