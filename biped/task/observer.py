@@ -100,7 +100,7 @@ class Observer:
         """
         known = [source.read(knowledge) for source in self._known]
         observation = torch.cat([measurement, *known], dim=1).index_select(1, self._columns)
-        observation.sub_(self._offset).mul_(self._scale).add_(noise)
+        observation = torch.addcmul(noise, observation.sub_(self._offset), self._scale)
         return observation.clamp_(-self._config.limit, self._config.limit)
 
     def _measure(self, read: Callable[[sources.Measured, State], Tensor], state: State, sensed: State | None) -> Tensor:
