@@ -315,5 +315,5 @@ class RecurrentActorCritic(nn.Module):
     def _log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
         """Log-density `[...]` of a diagonal Gaussian; the order of terms is torch.distributions.Normal's."""
         scale = self.log_std.exp()
-        terms = -((action - mean) ** 2) / (2.0 * scale**2) - scale.log() - HALF_LOG_TWO_PI
+        terms = (action - mean) ** 2 / (-2.0 * scale**2) - scale.log() - HALF_LOG_TWO_PI
         return terms.sum(-1)
