@@ -18,7 +18,7 @@ from tests.simulated_cuda.counting import LAUNCH, Counts, counted
 from tests.simulated_cuda.iterations import learner_of
 
 SIMULATOR = ("biped/simulators/", "tests/")
-LIMITS = {"gpu": (317, 206), "default": (319, 229)}
+LIMITS = {"gpu": (261, 202), "default": (263, 225)}
 """By preset: launches per control step, launches per minibatch."""
 
 
