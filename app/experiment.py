@@ -92,7 +92,8 @@ class Experiment:
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     processes: Annotated[int | Literal["auto"], Range(1, 1024)] = 1
-    """Processes that share the robots and train together; auto is one per CPU core, or one per GPU."""
+    """Processes that share the robots and train together; auto is one per GPU, or on a CPU one per core, fewer where
+    the robots cannot be shared evenly or are less than 32 for each."""
     verbose: bool = False
     """Show what the simulator prints."""
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -1,5 +1,6 @@
 """How many processes train together, and how they share robots, GPUs and cores."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -20,6 +21,8 @@ from ppo.value_ranges import ConfigurationError
 
 ROBOTS_ON_A_CPU = 256
 """More of them make a step hardly cheaper there."""
+LEAST_ROBOTS_OF_A_PROCESS = 32
+"""On a CPU; with fewer, a process spends its time on what a step takes for any number of them."""
 MOST_ROBOTS_ON_A_GPU = 4096
 """With more, a budget of control steps is spent in too few updates."""
 GENESIS_BYTES_PER_ROBOT = 75_000
@@ -58,7 +61,18 @@ def resolve_processes(experiment: Experiment, device: torch.device) -> int:
     if experiment.processes != "auto":
         check_gpus(experiment, device, experiment.processes, "--processes", "--processes")
         return experiment.processes
-    return torch.cuda.device_count() if device.type == "cuda" else cpu_cores()
+    return torch.cuda.device_count() if device.type == "cuda" else processes_for_cores(experiment)
+
+
+def processes_for_cores(experiment: Experiment) -> int:
+    """One process for each core, or as many fewer as it takes to share the robots evenly and not too thinly."""
+    if experiment.num_envs == "auto":
+        return min(cpu_cores(), ROBOTS_ON_A_CPU // LEAST_ROBOTS_OF_A_PROCESS)
+    for count in range(min(cpu_cores(), experiment.robots // LEAST_ROBOTS_OF_A_PROCESS), 1, -1):
+        with contextlib.suppress(ValueError):
+            check_division(experiment, count)
+            return count
+    return 1
 
 
 def check_gpus(experiment: Experiment, device: torch.device, count: int, starter: str, flag: str) -> None:

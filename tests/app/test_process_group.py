@@ -1,14 +1,16 @@
 """Several processes on a GPU each, or none."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 
+from app import process_group
 from app.build import ENGINES
 from app.process_group import choose_device, resolve_processes, resolve_robots, robots_that_fit
 from biped.robots.library import BIPED
-from configs.presets import DEFAULT, GPU, SMOKE
+from configs.presets import CPU, DEFAULT, GPU, SMOKE
 
 CUDA = torch.device("cuda", 0)
 TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
@@ -26,6 +28,28 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
 
 def test_as_many_processes_as_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(monkeypatch, gpus=2, processes=2) == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "robots", "count"),
+    [
+        (1, 256, 1),
+        (2, 256, 2),
+        (3, 256, 2),
+        (6, 256, 4),
+        (64, 256, 8),
+        (64, 512, 16),
+        (12, 240, 6),
+        (2, 48, 1),
+        (2, 6, 1),
+        (64, "auto", 8),
+    ],
+)
+def test_cores_share_the_robots_evenly_and_not_too_thinly(
+    monkeypatch: pytest.MonkeyPatch, cores: int, robots: int | Literal["auto"], count: int
+) -> None:
+    monkeypatch.setattr(process_group, "cpu_cores", lambda: cores)
+    assert resolve_processes(replace(CPU, num_envs=robots), torch.device("cpu")) == count
 
 
 def test_torchrun_over_machines_needs_gpus_for_those_here(monkeypatch: pytest.MonkeyPatch) -> None:
