@@ -107,7 +107,14 @@ CPU = replace(
 )
 """A walking robot in minutes on two cores: a small network and the clocked recipe."""
 
-QUICK = replace(CPU, preset="quick", simulator="mujoco", total_timesteps=1_100_000, eval_freq=275_000, save_freq=550_000)
+QUICK = replace(
+    CPU,
+    preset="quick",
+    simulator="mujoco",
+    total_timesteps=1_100_000,
+    eval_freq=275_000,
+    save_freq=550_000,
+)
 """The same walk, sooner: in MuJoCo, which needs no compiling, and with a learning rate that falls faster."""
 
 TURN = replace(
