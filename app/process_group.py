@@ -61,14 +61,14 @@ def resolve_processes(experiment: Experiment, device: torch.device) -> int:
     if experiment.processes != "auto":
         check_gpus(experiment, device, experiment.processes, "--processes", "--processes")
         return experiment.processes
-    return torch.cuda.device_count() if device.type == "cuda" else processes_for_cores(experiment)
+    return torch.cuda.device_count() if device.type == "cuda" else processes_for_cores(experiment, cpu_cores())
 
 
-def processes_for_cores(experiment: Experiment) -> int:
+def processes_for_cores(experiment: Experiment, cores: int) -> int:
     """One process for each core, or as many fewer as it takes to share the robots evenly and not too thinly."""
     if experiment.num_envs == "auto":
-        return min(cpu_cores(), ROBOTS_ON_A_CPU // LEAST_ROBOTS_OF_A_PROCESS)
-    for count in range(min(cpu_cores(), experiment.robots // LEAST_ROBOTS_OF_A_PROCESS), 1, -1):
+        return min(cores, ROBOTS_ON_A_CPU // LEAST_ROBOTS_OF_A_PROCESS)
+    for count in range(min(cores, experiment.robots // LEAST_ROBOTS_OF_A_PROCESS), 1, -1):
         with contextlib.suppress(ValueError):
             check_division(experiment, count)
             return count

@@ -70,20 +70,27 @@ def look_inside(job: Job) -> dict[str, Any]:
     """The waits of an iteration, and the shares of the device in collecting and learning; slower than unwatched."""
     with tempfile.TemporaryDirectory() as folder:
         learner = OurTraining(make_env(job), job, Path(folder)).trainer.learner
+
+        def collect() -> None:
+            learner.collector.collect(lambda: False)
+
+        def learn() -> None:
+            learner.read_metrics(learner.improve())
+
         # The first iteration prepares what later ones find.
         for _ in range(2):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 if job.device.type == "cuda":
                     torch.cuda.set_sync_debug_mode("warn")
-                learner.collector.collect(lambda: False)
-                learner.read_metrics(learner.improve())
+                collect()
+                learn()
                 if job.device.type == "cuda":
                     torch.cuda.set_sync_debug_mode("default")
         return {
             "waits": count_waits(caught),
-            "collecting": device_share(lambda: learner.collector.collect(lambda: False), job.device),
-            "learning": device_share(lambda: learner.read_metrics(learner.improve()), job.device),
+            "collecting": device_share(collect, job.device),
+            "learning": device_share(learn, job.device),
         }
 
 

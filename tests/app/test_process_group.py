@@ -6,9 +6,15 @@ from typing import Literal
 import pytest
 import torch
 
-from app import process_group
 from app.build import ENGINES
-from app.process_group import choose_device, resolve_processes, resolve_robots, robots_that_fit
+from app.process_group import (
+    choose_device,
+    cpu_cores,
+    processes_for_cores,
+    resolve_processes,
+    resolve_robots,
+    robots_that_fit,
+)
 from biped.robots.library import BIPED
 from configs.presets import CPU, DEFAULT, GPU, SMOKE
 
@@ -46,10 +52,13 @@ def test_as_many_processes_as_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_cores_share_the_robots_evenly_and_not_too_thinly(
-    monkeypatch: pytest.MonkeyPatch, cores: int, robots: int | Literal["auto"], count: int
+    cores: int, robots: int | Literal["auto"], count: int
 ) -> None:
-    monkeypatch.setattr(process_group, "cpu_cores", lambda: cores)
-    assert resolve_processes(replace(CPU, num_envs=robots), torch.device("cpu")) == count
+    assert processes_for_cores(replace(CPU, num_envs=robots), cores) == count
+
+
+def test_auto_on_a_cpu_goes_by_its_cores() -> None:
+    assert resolve_processes(CPU, torch.device("cpu")) == processes_for_cores(CPU, cpu_cores())
 
 
 def test_torchrun_over_machines_needs_gpus_for_those_here(monkeypatch: pytest.MonkeyPatch) -> None:
