@@ -14,6 +14,7 @@ from app.training import main as train
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig
 from biped.simulators.interface import Simulator
+from biped.simulators.state import State
 from biped.task.commands import Commands
 from biped.task.reward_terms import RewardInputs
 from biped.task.terminations import EpisodeEnd
@@ -45,8 +46,8 @@ class SmoothedVelocityEnv(BipedEnv):
 
     _velocity: Tensor | None = None
 
-    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
-        inputs = super()._reward_inputs(previous_action, end)
+    def _reward_inputs(self, state: State, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
+        inputs = super()._reward_inputs(state, previous_action, end)
         now = inputs.state.base_linear_velocity
         if self._velocity is None:
             self._velocity = now[:, :2]

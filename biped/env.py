@@ -10,7 +10,7 @@ from biped.env_config import EnvConfig, check_robot
 from biped.simulators.interface import Simulator
 from biped.simulators.state import State, euler_angles
 from biped.task.actuators import Actuators
-from biped.task.buffers import Buffers
+from biped.task.buffers import Buffers, restored
 from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
 from biped.task.course import Course
@@ -23,7 +23,7 @@ from biped.task.observation_sources import knowledge_at_rest, state_at_rest
 from biped.task.observations import critic_only_columns, observation_image
 from biped.task.observer import Observer
 from biped.task.randomization import Randomization, uniform_integer
-from biped.task.reset import InitialPoses
+from biped.task.reset import InitialPose, InitialPoses
 from biped.task.reward_terms import RewardInputs
 from biped.task.rewards import Rewards
 from biped.task.sensors import Sensors
@@ -32,6 +32,11 @@ from ppo.env import Step
 
 SAVED = ("episode_steps", "_began", "mirrored", "_joint_velocity", "_action", "_observation")
 """Tensors of an environment that continuing exactly needs, beside those of its parts."""
+PARTS = (
+    *("randomization", "actuators", "commands", "gait", "foot_alternation", "harmonic_motion"),
+    *("contact_sensor", "sensors", "disturbances", "course", "last_push"),
+)
+"""What an environment consists of and remembers something from one control step to the next."""
 
 
 class BipedEnv:
@@ -68,8 +73,8 @@ class BipedEnv:
         keeps_course = config.commands.course_gain > 0.0
         self.course = Course(config.commands, num_envs, self.control_dt, device) if keeps_course else None
         self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
-        needs_air_time = "landed_air_time" in self.rewards.needs
-        self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator, needs_air_time=needs_air_time)
+        air_time = "landed_air_time" in self.rewards.needs
+        self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator, needs_air_time=air_time)
         self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
         tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
         self.harmonic_motion = HarmonicMotion(
@@ -147,11 +152,11 @@ class BipedEnv:
     def reset(self) -> Tensor:
         """Start a new episode in every environment and return its first observation `[N, D]`."""
         self.disturbances.step_count = 0
-        measurement = self._begin_episodes(torch.ones_like(self._began), self._measure())
+        measurement = self._begin_episodes_now(torch.ones_like(self._began))
         if self.config.randomize_episode_start:
             self.episode_steps = uniform_integer((self.num_envs,), 0, self._longest_episode - 1, self._generator)
         self._standing = self.gait.stands(self.command)
-        self._observation = self._observe(measurement, self.observer.draw_noise(self.num_envs))
+        self._observation = self._observe(self.state, measurement, self.observer.draw_noise(self.num_envs))
         return self._observation
 
     def reset_some(self, mask: Tensor) -> Tensor:
@@ -165,54 +170,64 @@ class BipedEnv:
         masked = mask.unsqueeze(-1)
         began, command, joint_velocity = self._began, self.commands.value, self._joint_velocity
         observation, mirrored = self._observation, self.mirrored
-        measurement = self._begin_episodes(mask, self._measure())
+        measurement = self._begin_episodes_now(mask)
         # A robot that has just begun an episode of its own is not in `mask`, and yet `state` is older than its episode.
         self._began = began | mask
         self._joint_velocity = torch.where(masked, self._joint_velocity, joint_velocity)
         self.commands.value = torch.where(masked, self.commands.value, command)
         self._standing = self.gait.stands(self.command)
-        fresh = self._observe(measurement, self.observer.draw_noise(self.num_envs))
+        fresh = self._observe(self.state, measurement, self.observer.draw_noise(self.num_envs))
         self.mirrored = torch.where(mask, self.mirrored, mirrored)
         self._observation = torch.where(masked, fresh, observation)
         return self._observation
 
     def step(self, action: Tensor) -> Step:
         """Apply `action` `[N, A]` for one control step."""
-        config = self.config
+        joint_target, previous_action = self._before(action, self.disturbances.grown)
+        self.disturbances.step(self.state, self._began)
+        self.simulator.step(joint_target)
+        self.state = self.simulator.read()
+        step, pose = self._after(self.state, previous_action, self.disturbances.grown)
+        self.simulator.reset(self._began, *pose)
+        return step
+
+    def _before(self, action: Tensor, grown: float) -> tuple[Tensor, Tensor]:
+        """The targets of the servos, `[N, J]` rad, for `action` `[N, A]`, and the action before it."""
         previous_action = self._action
         if self.mirror is not None:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
-        latency = self.randomization.latency_now(self.disturbances.grown)
-        joint_target = self.actuators.step(self._action, latency, self.randomization.backlash)
-        self.disturbances.step(self.state, self._began)
+        latency, backlash = self.randomization.latency_now(grown), self.randomization.backlash
+        joint_target = self.actuators.step(self._action, latency, backlash)
         # A servo goes by its encoder.
         bias = self.randomization.lasting.get("encoder_bias")
-        self.simulator.step(joint_target if bias is None else joint_target - bias)
-        self.state = state = self.simulator.read()
-        self.episode_steps = self.episode_steps + 1
+        return joint_target if bias is None else joint_target - bias, previous_action
 
+    def _after(self, state: State, previous_action: Tensor, grown: float) -> tuple[Step, InitialPose]:
+        """Judge and observe `state`; returns the poses in which the robots in `_began` begin new episodes, too."""
+        self.episode_steps = self.episode_steps + 1
         self.gait.step(state.foot_contact_force)
         self.contact_sensor.step(self.gait.contact, self.randomization.contact_delay)
         command = self.command
-        end = episode_end(state, self.episode_steps, self._longest_episode, config.terminations, self.lowest_height)
-        reward, reward_metrics = self.rewards(self._reward_inputs(previous_action, end))
+        limits = self.config.terminations
+        end = episode_end(state, self.episode_steps, self._longest_episode, limits, self.lowest_height)
+        reward, reward_metrics = self.rewards(self._reward_inputs(state, previous_action, end))
         metrics = reward_metrics | count_causes(end) | tracking_metrics(state, command)
 
         # Where they differ, the two observations belong to different episodes, which may share their noise.
         noise = self.observer.draw_noise(self.num_envs)
         terminated, truncated = end.terminated, end.time_out
-        delay = self.randomization.sensor_delay_now(self.disturbances.grown)
-        measurement = self.sensors.arrive(self._measure(), delay)
-        final_observation = self._observe(measurement, noise)
-        measurement = self._begin_episodes(terminated | truncated, measurement)
+        measurement = self.sensors.measure(state, self.randomization.lasting)
+        measurement = self.sensors.arrive(measurement, self.randomization.sensor_delay_now(grown))
+        final_observation = self._observe(state, measurement, noise)
+        measurement, pose = self._begin_episodes(terminated | truncated, state, measurement)
         self.gait.follow(self.commands.value)
         if self.course is not None:
-            asked_to_stand = is_standing(self.commands.value, config.gait)
-            self.course.step(self.commands.value, asked_to_stand, state.roll_pitch_yaw[:, 2], self._began)
+            asked = self.commands.value
+            self.course.step(asked, is_standing(asked, self.gait.config), state.roll_pitch_yaw[:, 2], self._began)
         self._standing = self.gait.stands(self.command)
-        self._observation = self._observe(measurement, noise)
-        return Step(self._observation, reward, terminated, truncated, final_observation, metrics)
+        self._observation = self._observe(state, measurement, noise)
+        return Step(self._observation, reward, terminated, truncated, final_observation, metrics), pose
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue exactly here."""
@@ -233,16 +248,12 @@ class BipedEnv:
         """
         for name, part in self._parts().items():
             part.load_state_dict(state.get(name, {}))
-        if state["observation"].shape != self._observation.shape:
-            raise ValueError(
-                f"the saved observation has shape {list(state['observation'].shape)}, this environment's has "
-                f"{list(self._observation.shape)}; continue with the configuration it was saved with"
-            )
+        saved = {name: restored(self, name.lstrip("_"), getattr(self, name), state) for name in SAVED}
         self.simulator.load_state_dict(state["simulator"])
         self._generator.set_state(state["generator"].cpu())
         self.disturbances.step_count = state["step_count"]
-        for name in SAVED:
-            setattr(self, name, state[name.lstrip("_")].to(self.device, copy=True))
+        for name, value in saved.items():
+            setattr(self, name, value)
         self.state = State(**{name: value.to(self.device, copy=True) for name, value in state["state"].items()})
         self._standing = self.gait.stands(self.command)
         return self._observation
@@ -252,27 +263,14 @@ class BipedEnv:
         self.simulator.close()
 
     def _parts(self) -> dict[str, Buffers]:
-        return {
-            "randomization": self.randomization,
-            "actuators": self.actuators,
-            "commands": self.commands,
-            "gait": self.gait,
-            "foot_alternation": self.foot_alternation,
-            "harmonic_motion": self.harmonic_motion,
-            "contact_sensor": self.contact_sensor,
-            "sensors": self.sensors,
-            "disturbances": self.disturbances,
-            **({} if self.course is None else {"course": self.course}),
-            **({} if self.last_push is None else {"last_push": self.last_push}),
-        }
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
-    def _reward_inputs(self, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
+    def _reward_inputs(self, state: State, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
         """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
-        state, command, gait = self.state, self.command, self.gait
-        needs = self.rewards.needs
+        gait, needs = self.gait, self.rewards.needs
         return RewardInputs(
             state=state,
-            command=command,
+            command=self.command,
             action=self._action,
             previous_action=previous_action,
             previous_joint_velocity=self._joint_velocity,
@@ -287,11 +285,7 @@ class BipedEnv:
             fell=end.fell,
         )
 
-    def _measure(self) -> Tensor:
-        """What is measured of the state now, `[N, M]`, whenever it arrives."""
-        return self.sensors.measure(self.state, self.randomization.lasting)
-
-    def _observe(self, measurement: Tensor, noise: Tensor) -> Tensor:
+    def _observe(self, state: State, measurement: Tensor, noise: Tensor) -> Tensor:
         """What the robots see."""
         knowledge = self._knowledge_at_rest._replace(
             command=self.command,
@@ -299,7 +293,11 @@ class BipedEnv:
             previous_action=self._action,
             phase=self.gait.phase,
             standing=self._standing,
-            hidden={**self._knowledge_at_rest.hidden, **self.randomization.lasting, **self._happening()},
+            hidden={
+                **self._knowledge_at_rest.hidden,
+                **self.randomization.hidden(self.disturbances.grown),
+                **self.disturbances.hidden(state),
+            },
         )
         observation = self.observer(measurement, knowledge, noise)
         if self.mirror is None:
@@ -307,29 +305,25 @@ class BipedEnv:
         self.mirrored = (self.gait.phase >= 0.5).masked_fill_(self._standing, False)
         return self.mirror.observation(observation, self.mirrored)
 
-    def _happening(self) -> dict[str, Tensor]:
-        """What only a simulator knows of this step, by the names of `observation_sources.HIDDEN`."""
-        grown = self.disturbances.grown
-        happening = {
-            "latency": self.randomization.latency_now(grown),
-            "sensor_delay": self.randomization.sensor_delay_now(grown),
-            "impulse": self.disturbances.force_in_body(self.state),
-            "last_push": None if self.last_push is None else self.last_push.reading,
-        }
-        return {name: value for name, value in happening.items() if value is not None}
+    def _begin_episodes_now(self, mask: Tensor) -> Tensor:
+        """`_begin_episodes` of the robots in `mask` `[N]`, in the simulator too; returns their first measurement."""
+        measurement = self.sensors.measure(self.state, self.randomization.lasting)
+        measurement, pose = self._begin_episodes(mask, self.state, measurement)
+        self.simulator.reset(mask, *pose)
+        return measurement
 
-    def _begin_episodes(self, mask: Tensor, measurement: Tensor) -> Tensor:
+    def _begin_episodes(self, mask: Tensor, state: State, measurement: Tensor) -> tuple[Tensor, InitialPose]:
         """Begin new episodes for the robots in `mask` `[N]`; commands that are due change for the others as well.
 
         Returns:
-            `measurement` `[N, M]`, for the robots in `mask` that of their first pose.
+            `measurement` `[N, M]`, for the robots in `mask` that of their first pose; and that pose, in which the
+            simulator has yet to put them.
         """
         masked = mask.unsqueeze(-1)
         self._began = mask
         self.episode_steps.masked_fill_(mask, 0)
         self.commands.step(self.episode_steps)
         pose = self.initial_poses.draw()
-        self.simulator.reset(mask, *pose)
         if self.course is not None:
             self.course.reset(mask, euler_angles(pose.base_quaternion)[:, 2])
         self.randomization.redraw(mask)
@@ -340,8 +334,8 @@ class BipedEnv:
         self.contact_sensor.reset(mask)
         self.disturbances.reset(mask)
         self._action.masked_fill_(masked, 0.0)
-        self._joint_velocity = torch.where(masked, self._at_rest.joint_velocity, self.state.joint_velocity)
+        self._joint_velocity = torch.where(masked, self._at_rest.joint_velocity, state.joint_velocity)
         first = self._at_rest._replace(**pose._asdict())
         at_rest = self.sensors.measure(first, self.randomization.lasting, at_rest=True)
         self.sensors.reset(mask, at_rest)
-        return torch.where(masked, at_rest, measurement)
+        return torch.where(masked, at_rest, measurement), pose

@@ -28,15 +28,20 @@ class Buffers:
         for name in self.persistent:
             current = getattr(self, name)
             if current is not None:
-                setattr(self, name, self._restored(name, current, state))
+                setattr(self, name, restored(self, name, current, state))
 
-    def _restored(self, name: str, current: Tensor, state: Mapping[str, Tensor]) -> Tensor:
-        """A copy of what was saved under `name` to take the place of `current`."""
-        saved = state.get(name)
-        if saved is None or saved.shape != current.shape:
-            found = "nothing" if saved is None else f"shape {list(saved.shape)}"
-            raise ValueError(
-                f"{type(self).__name__}.{name}: expected shape {list(current.shape)}, the saved state has {found}; "
-                "continue with the number of robots and the configuration it was saved with"
-            )
-        return saved.to(device=current.device, dtype=current.dtype, copy=True)
+
+def restored(owner: object, name: str, current: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+    """A copy of what was saved under `name` to take the place of the `owner`'s `current` tensor.
+
+    Raises:
+        ValueError: it is missing or has another shape.
+    """
+    saved = state.get(name)
+    if saved is None or saved.shape != current.shape:
+        found = "nothing" if saved is None else f"shape {list(saved.shape)}"
+        raise ValueError(
+            f"{type(owner).__name__}.{name}: expected shape {list(current.shape)}, the saved state has {found}; "
+            "continue with the number of robots and the configuration it was saved with"
+        )
+    return saved.to(device=current.device, dtype=current.dtype, copy=True)

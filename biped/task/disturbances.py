@@ -91,9 +91,10 @@ class Disturbances(Buffers):
             if self._last_push is not None:
                 self._last_push.remember(state, at_rest, velocity[0])
 
-    def force_in_body(self, state: State) -> Tensor | None:
-        """`[N, 3]` N, the force of the last control step in the body frame of `state`; None without impulses."""
-        return None if self.force is None else rotate_inverse(state.base_quaternion, self.force)
+    def hidden(self, state: State) -> dict[str, Tensor]:
+        """What happened of late that only a simulator knows, by the names of `observation_sources.HIDDEN`."""
+        impulse = {} if self.force is None else {"impulse": rotate_inverse(state.base_quaternion, self.force)}
+        return impulse if self._last_push is None else {**impulse, "last_push": self._last_push.reading}
 
     def reset(self, mask: Tensor) -> None:
         """Forget what happened to the robots in `mask` `[N]` bool."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from biped.simulators.interface import Simulator
 from biped.simulators.properties import PROPERTIES
-from biped.task.buffers import Buffers
+from biped.task.buffers import Buffers, restored
 from biped.task.table import entries, entry
 from ppo.value_ranges import ConfigurationError, Range, check_order, check_ranges
 
@@ -167,6 +167,12 @@ class Randomization(Buffers):
         delay = self.sensor_delay
         return None if delay is None else grown_delay(delay, self._config.sensor_delay_steps, grown)
 
+    def hidden(self, grown: float) -> dict[str, Tensor]:
+        """What only a simulator knows of the robots, by the names of `observation_sources.HIDDEN`."""
+        delay = self.sensor_delay_now(grown)
+        late = {} if delay is None else {"sensor_delay": delay}
+        return {**self.lasting, "latency": self.latency_now(grown), **late}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of everything drawn, by name."""
         return {**super().state_dict(), **{name: value.clone() for name, value in self.lasting.items()}}
@@ -174,7 +180,7 @@ class Randomization(Buffers):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue with what was drawn when `state_dict` was taken."""
         super().load_state_dict(state)
-        self.lasting = {name: self._restored(name, value, state) for name, value in self.lasting.items()}
+        self.lasting = {name: restored(self, name, value, state) for name, value in self.lasting.items()}
 
     def _redrawn(self, delay: Tensor, bounds: tuple[int, int], mask: Tensor) -> Tensor:
         """Delays `[N]` within `bounds`, new ones for the robots in `mask` `[N]` bool."""

@@ -41,7 +41,7 @@ def test_the_velocity_that_is_paid_for_is_smoothed_within_an_episode() -> None:
     def paid(x: float, z: float) -> torch.Tensor:
         velocity = torch.tensor([[x, 0.0, z]] * 2)
         env.state = env.state._replace(base_linear_velocity=velocity)
-        return env._reward_inputs(torch.zeros(2, 9), end).state.base_linear_velocity
+        return env._reward_inputs(env.state, torch.zeros(2, 9), end).state.base_linear_velocity
 
     assert paid(0.6, 0.1).tolist() == torch.tensor([[0.6, 0.0, 0.1]] * 2).tolist()
     env._began = torch.tensor([False, True])

@@ -76,7 +76,7 @@ def test_without_impulses_no_force_acts() -> None:
     disturbances, simulator, pulled = disturbed(RandomizationConfig(), 400)
     assert pulled == []
     assert disturbances.force is None
-    assert disturbances.force_in_body(simulator.read()) is None
+    assert disturbances.hidden(simulator.read()) == {}
     assert disturbances.state_dict() == {}
 
 
@@ -103,7 +103,6 @@ def test_an_impulse_ends_with_the_episode_and_goes_on_from_a_saved_state() -> No
 def test_the_force_is_shown_in_the_body_frame() -> None:
     disturbances, _, _ = disturbed(IMPULSES, 11)
     quaternion = torch.nn.functional.normalize(torch.randn(512, 4, generator=generator()), dim=-1)
-    shown = disturbances.force_in_body(upright_state(512)._replace(base_quaternion=quaternion))
-    assert shown is not None
+    shown = disturbances.hidden(upright_state(512)._replace(base_quaternion=quaternion))["impulse"]
     assert disturbances.force is not None
     torch.testing.assert_close(rotate(quaternion, shown), disturbances.force, atol=1e-5, rtol=1e-5)
