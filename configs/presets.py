@@ -230,7 +230,7 @@ GPU = replace(
     num_envs=4096,
     total_timesteps=50_000_000,
     save_freq=None,
-    eval_freq=5_000_000,
+    eval_freq=10_000_000,
     video_freq=10_000_000,
     processes=1,
     ppo=replace(CPU.ppo, learning_rate=1e-3, lr=QUICK_LEARNING_RATE),
