@@ -18,6 +18,7 @@ from biped.simulators.interface import Simulator
 from biped.simulators.mujoco import MujocoSimulator, import_mujoco
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_model import Sb3Model
+from ppo.cuda.graphs import Graphs
 from ppo.evaluation import Evaluator
 from ppo.learner import Learner
 from ppo.policy import RecurrentActorCritic
@@ -144,6 +145,7 @@ def build_trainer(
     evaluator: Evaluator | None = None,
 ) -> Trainer:
     """The trainer of an experiment."""
+    graphs = Graphs(console.message) if experiment.cuda_graphs and env.device.type == "cuda" else None
     learner = Learner(
         env,
         policy,
@@ -153,6 +155,7 @@ def build_trainer(
         processes=processes,
         seed=experiment.seed,
         facts={"config": to_plain(experiment), "robot": robot_facts(env.simulator.robot)},
+        recorder=graphs,
     )
     budget = Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq)
     return Trainer(learner, budget, checkpoints=checkpoints, console=console, logger=logger, evaluator=evaluator)

@@ -77,6 +77,8 @@ class Experiment:
     the cores allow it, on a GPU one after the other."""
     precision: PrecisionName = "auto"
     """Arithmetic of the network: fp32, tf32, or bf16 in the gradient steps; auto is tf32 on CUDA and fp32 on a CPU."""
+    cuda_graphs: bool = True
+    """On a GPU, launch as a whole what is done in every control step and for every minibatch; no effect on a CPU."""
     save_freq: Annotated[int | None, STEPS] = None
     """Control steps between two checkpoints; one every two minutes if not given."""
     keep_checkpoints: Annotated[int | None, Range(1, 10**9)] = 20

@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv as Sb3Interface
 from tensordict import TensorDict
 from torch import Tensor
 
+from ppo.cuda.graphs import Graphs
 from ppo.env import VecEnv
 from ppo.hyperparameters import PPOConfig
 from ppo.layers import ACTIVATIONS
@@ -106,7 +107,7 @@ def observation_group(observation: Tensor) -> TensorDict:
 
 
 def make_learner(env: VecEnv, policy: PolicyConfig, ppo: PPOConfig, precision: Precision) -> Learner:
-    """What learns in our trainer, with no end in sight."""
+    """What learns in our trainer, with no end in sight; on a GPU as CUDA graphs, as by default."""
     torch.manual_seed(1)
     return Learner(
         env,
@@ -117,6 +118,7 @@ def make_learner(env: VecEnv, policy: PolicyConfig, ppo: PPOConfig, precision: P
         processes=Processes(device=env.device),
         seed=1,
         facts={},
+        recorder=Graphs(print) if env.device.type == "cuda" else None,
     )
 
 

@@ -77,8 +77,8 @@ def look_inside(job: Job) -> dict[str, Any]:
         def learn() -> None:
             learner.read_metrics(learner.improve())
 
-        # The first iteration prepares what later ones find.
-        for _ in range(2):
+        # The first iterations prepare and record what later ones find.
+        for _ in range(4):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 if job.device.type == "cuda":

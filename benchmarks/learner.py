@@ -47,7 +47,7 @@ NETWORKS = {
     "tiny": PolicyConfig(lstm_hidden_size=8, n_lstm_layers=1, pi=(8,), vf=(8,)),
 }
 CEILING = "matrix products"
-WARMUPS = 1
+WARMUPS = 3
 """Rounds that do not count."""
 MINIMUM_SECONDS = 0.3
 """s that one measurement of the matrix products lasts at least."""

@@ -50,6 +50,7 @@ class Forgetful(RecurrentActorCritic):
         self, observation: Tensor, state: RecurrentState, starts: EpisodeStarts, action: Tensor
     ) -> EvaluatedActions:
         """As the base class, from the zero state at every step."""
+        assert starts.on_host is not None
         always = EpisodeStarts(torch.ones_like(starts.on_host), torch.ones_like(starts.on_device))
         return super().evaluate_actions(observation, state, always, action)
 

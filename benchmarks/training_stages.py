@@ -30,8 +30,9 @@ from ppo.report.console import Console, Status
 from ppo.runtime import Precision
 from ppo.trainer import Budget, Trainer
 
-WARMUPS = 1
-"""Rounds that do not count. They only train, and the peak of the memory is read after them."""
+WARMUPS = 3
+"""Rounds that do not count: CUDA graphs are recorded in the third. They only train, and the peak of the memory is read
+after them."""
 COMMANDS = ("step", "read", "reset", "set_velocity", "set_force")
 """What an environment asks of its simulator while it runs."""
 

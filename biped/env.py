@@ -10,7 +10,7 @@ from biped.env_config import EnvConfig, check_robot
 from biped.simulators.interface import Simulator
 from biped.simulators.state import State, euler_angles
 from biped.task.actuators import Actuators
-from biped.task.buffers import Buffers, restored
+from biped.task.buffers import Buffers, remembered, restored
 from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
 from biped.task.course import Course
@@ -28,7 +28,7 @@ from biped.task.reward_terms import RewardInputs
 from biped.task.rewards import Rewards
 from biped.task.sensors import Sensors
 from biped.task.terminations import EpisodeEnd, count_causes, episode_end
-from ppo.env import Step
+from ppo.env import Recorder, Step
 
 SAVED = ("episode_steps", "_began", "mirrored", "_joint_velocity", "_action", "_observation")
 """Tensors of an environment that continuing exactly needs, beside those of its parts."""
@@ -180,6 +180,13 @@ class BipedEnv:
         self.mirrored = torch.where(mask, self.mirrored, mirrored)
         self._observation = torch.where(masked, fresh, observation)
         return self._observation
+
+    def record(self, recorder: Recorder) -> None:
+        """Let `recorder` record what `step` does, the simulation apart."""
+        memory = remembered(self)
+        self._before = recorder(self._before, memory, [self._generator])  # type: ignore[method-assign]
+        self._after = recorder(self._after, memory, [self._generator])  # type: ignore[method-assign]
+        self.simulator.record(recorder)
 
     def step(self, action: Tensor) -> Step:
         """Apply `action` `[N, A]` for one control step."""

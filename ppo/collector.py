@@ -1,12 +1,12 @@
 """Environments and the rollout that they fill."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ppo.env import VecEnv, zero_where_not_finite
+from ppo.env import Recorder, Remembered, VecEnv, unrecorded, zero_where_not_finite
 from ppo.episodes import EpisodeStatistics
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
@@ -23,6 +23,8 @@ class Collector:
         n_steps: `T`.
         stopwatch: told of the phases "policy" and "simulation".
         seed: of the exploration.
+        recorder: may record how the policy acts.
+        changing: what the policy replaces by other tensors, for the recorder.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Collector:
         n_steps: int,
         stopwatch: Stopwatch,
         seed: int,
+        recorder: Recorder = unrecorded,
+        changing: Sequence[Remembered] = (),
     ) -> None:
         self.env, self.policy, self.stopwatch = env, policy, stopwatch
         self.noise_generator = torch.Generator(env.device).manual_seed(seed)
@@ -48,6 +52,7 @@ class Collector:
         self.metric_sums: dict[str, Tensor] = {}
         """The environment's metrics, summed over the rollout."""
         self.between_rollouts = True
+        self._act = recorder(self._explore, changing, [self.noise_generator])
 
     @property
     def experience(self) -> Experience:
@@ -75,12 +80,11 @@ class Collector:
             if interrupted():
                 break
             with self.stopwatch.phase("policy"), torch.no_grad():
-                noise = torch.randn(env.num_envs, env.action_dim, device=env.device, generator=self.noise_generator)
-                action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
+                action, log_prob, state, clipped = self._act(observation, state, episode_start)
                 observations[t], episode_starts[t] = observation, episode_start
                 actions[t], log_probs[t] = action, log_prob
             with self.stopwatch.phase("simulation"):
-                step = env.step(self.policy.clip(action))
+                step = env.step(clipped)
             with self.stopwatch.phase("policy"), torch.no_grad():
                 reward = zero_where_not_finite(step.reward)
                 rewards[t], terminated[t], truncated[t] = reward, step.terminated, step.truncated
@@ -93,8 +97,19 @@ class Collector:
                     # In one vector, which two operators add up whatever their number.
                     metrics = torch.stack([*step.metrics.values()])
                     sums = metrics if sums is None else sums.add_(metrics)
-        self.observation, self.episode_start, self.actor_state = observation, episode_start, state
+        self.observation, self.episode_start = observation, episode_start
+        # Not where the next action will leave it.
+        self.actor_state = state[0].clone(), state[1].clone()
         self.metric_sums = {} if sums is None else dict(zip(names, sums.unbind(), strict=True))
+
+    def _explore(
+        self, observation: Tensor, state: LstmState, episode_start: Tensor
+    ) -> tuple[Tensor, Tensor, LstmState, Tensor]:
+        """An action of each environment, its log-probability, the state after it, and the action within the bounds."""
+        shape = (self.env.num_envs, self.env.action_dim)
+        noise = torch.randn(shape, device=self.env.device, generator=self.noise_generator)
+        action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
+        return action, log_prob, state, self.policy.clip(action)
 
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""

@@ -1,10 +1,44 @@
 """The contract between an environment and the trainer: what `step` takes and what it gives back."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Remembered = tuple[object, Sequence[str]]
+"""An object, and the names of its attributes that hold tensors, or containers of tensors, from one call to the next."""
+
+
+class Recorder(Protocol):
+    """Makes functions faster that are called again and again with tensors of the same shapes."""
+
+    def __call__(
+        self,
+        function: Callable[P, R],
+        memory: Sequence[Remembered] = (),
+        generators: Sequence[torch.Generator] = (),
+    ) -> Callable[P, R]:
+        """A function that does the same; what it returns may be overwritten by the next call.
+
+        Args:
+            function: with positional arguments and results that are tensors, numbers or containers of them. It waits
+                for nothing, and changes only tensors in place and the attributes in `memory`. What it reads beside
+                these and its arguments stays in the same memory.
+            memory: what the function may replace by other tensors, or others may between its calls.
+            generators: of the random numbers that it draws.
+        """
+        ...
+
+
+def unrecorded(
+    function: Callable[P, R], memory: Sequence[Remembered] = (), generators: Sequence[torch.Generator] = ()
+) -> Callable[P, R]:
+    """The `Recorder` that leaves functions as they are."""
+    return function
 
 
 class Step(NamedTuple):
@@ -33,8 +67,11 @@ class VecEnv(Protocol):
 
     `step` runs without a host synchronisation: no `.item()`, no `.cpu()`, no `nonzero()`; resets are masked.
 
+    What `step` returns is valid until the next step.
+
     An environment may also have `privileged_columns`, a sequence of integers: the columns of its observation that only
-    the critic may see, such as what a simulator knows and no sensor measures.
+    the critic may see, such as what a simulator knows and no sensor measures. And it may have a method
+    `record(recorder: Recorder)`, which lets it record what it does in every step.
     """
 
     num_envs: int
@@ -74,6 +111,13 @@ def privileged_columns(env: VecEnv) -> Sequence[int]:
     """Columns of the observation that only the critic may see; none where the environment does not say."""
     columns: Sequence[int] = getattr(env, "privileged_columns", ())
     return columns
+
+
+def record_environment(env: VecEnv, recorder: Recorder) -> None:
+    """Let the environment record what it does in every step, if it can."""
+    record: Callable[[Recorder], None] | None = getattr(env, "record", None)
+    if record is not None:
+        record(recorder)
 
 
 def zero_where_not_finite(tensor: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.collector import Collector
-from ppo.env import VecEnv, privileged_columns
+from ppo.cuda.graphed_ppo import GraphedPPO, what_changes
+from ppo.env import Recorder, VecEnv, privileged_columns, record_environment, unrecorded
 from ppo.hyperparameters import PPOConfig
 from ppo.learning_rate import LearningRate
 from ppo.metrics import iteration_fractions, read_fractions
@@ -41,6 +42,7 @@ class Learner:
         processes: this process among those that train together.
         seed: of the run; exploration and minibatches of every process have a stream of their own.
         facts: plain values to store with every checkpoint, such as the configuration.
+        recorder: records what the device does again and again, if given; learning from older rollouts is not recorded.
 
     Raises:
         ConfigurationError: only the critic may see a part of the observation, and the policy's cannot see more than the
@@ -58,6 +60,7 @@ class Learner:
         processes: Processes,
         seed: int,
         facts: Mapping[str, Any],
+        recorder: Recorder | None = None,
     ) -> None:
         self.env, self.policy, self.ppo = env, policy, ppo
         self.processes, self.seed, self.facts = processes, seed, facts
@@ -74,12 +77,19 @@ class Learner:
         )
         self.learning_rate = LearningRate(ppo.learning_rate, ppo.lr, total_timesteps)
         self.minibatch_generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches", processes.rank))
-        algorithm = PPO if ppo.replay == 1 else ReplayPPO
-        self.algorithm = algorithm(policy, self.optimizer, ppo, self.minibatch_generator, precision, processes)
+        self.algorithm = self._make_algorithm(recorder, precision)
         self.stopwatch = Stopwatch(env.device)
         self.collector = Collector(
-            env, policy, ppo.n_steps, self.stopwatch, derive_seed(seed, "exploration", processes.rank)
+            env,
+            policy,
+            ppo.n_steps,
+            self.stopwatch,
+            derive_seed(seed, "exploration", processes.rank),
+            recorder or unrecorded,
+            what_changes(policy),
         )
+        if recorder is not None:
+            record_environment(env, recorder)
         self.best_score = -math.inf
         """The best that an evaluator has said of the policy."""
         self.num_timesteps = 0
@@ -88,6 +98,12 @@ class Learner:
         """Epochs of optimisation."""
         self.failed_updates = 0
         """Updates in a row without a finite gradient."""
+
+    def _make_algorithm(self, recorder: Recorder | None, precision: Precision) -> PPO:
+        arguments = self.policy, self.optimizer, self.ppo, self.minibatch_generator, precision, self.processes
+        if self.ppo.replay > 1:
+            return ReplayPPO(*arguments)
+        return PPO(*arguments) if recorder is None else GraphedPPO(*arguments, recorder=recorder)
 
     @property
     def asks_often(self) -> bool:

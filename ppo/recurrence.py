@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ppo.cuda.masked_lstm import masked_layer
 from ppo.runtime import send
 
 LstmState: TypeAlias = tuple[Tensor, Tensor]
@@ -88,16 +89,19 @@ class EpisodeStarts:
     """Where episodes start in `[T, N]` sequences, and the pieces that the sequences fall into.
 
     Args:
-        on_host: `[T, N]` bool on the CPU.
+        on_host: `[T, N]` bool on the CPU; None where the host shall not know, and nothing can be cut.
         on_device: the same on the device of the sequences; not needed if that is the CPU.
     """
 
-    def __init__(self, on_host: Tensor, on_device: Tensor | None = None) -> None:
-        self.on_host = on_host
-        self.on_device = on_host if on_device is None else on_device
+    def __init__(self, on_host: Tensor | None, on_device: Tensor | None = None) -> None:
+        known = on_host if on_device is None else on_device
+        assert known is not None
+        self.on_host, self.on_device = on_host, known
 
     def select(self, on_host: Tensor, on_device: Tensor) -> "EpisodeStarts":
         """Those of some environments, whose indices `[n]` are given in both places."""
+        if self.on_host is None:
+            return EpisodeStarts(None, self.on_device.index_select(1, on_device))
         chosen = self.on_host[:, on_host]
         if self.on_device.device.type == "cpu":
             return EpisodeStarts(chosen)
@@ -105,11 +109,12 @@ class EpisodeStarts:
 
     def part(self, places: slice) -> "EpisodeStarts":
         """Those of neighbouring environments, in the same memory."""
-        return EpisodeStarts(self.on_host[:, places], self.on_device[:, places])
+        return EpisodeStarts(None if self.on_host is None else self.on_host[:, places], self.on_device[:, places])
 
     @functools.cached_property
     def segments(self) -> Segments | None:
-        """`find_segments`, on the device."""
+        """`find_segments`, on the device, of what the host knows."""
+        assert self.on_host is not None
         return to_device(find_segments(self.on_host), self.on_device.device)
 
 
@@ -157,6 +162,10 @@ class EpisodicLSTM(nn.LSTM):
         Returns:
             Output `[T, N, H]`, equal to calling `step` T times.
         """
+        if starts.on_host is None:
+            for layer, weights in enumerate(self.all_weights):
+                features = masked_layer(features, (state[0][layer], state[1][layer]), starts.on_device, weights)
+            return features
         hidden, cell = mask_state(state, starts.on_device[0])
         segments = starts.segments
         if segments is None:

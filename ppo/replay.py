@@ -65,7 +65,7 @@ class RolloutMemory:
         self._added += 1
         room = view(self._room, self.newest)
         room.rollout.copy_(experience.rollout)  # type: ignore[type-var]
-        for into, tensor in zip(_edges(room), _edges(experience), strict=True):
+        for into, tensor in zip(room.edges(), experience.edges(), strict=True):
             into.copy_(tensor)
 
 
@@ -82,11 +82,6 @@ def view(experience: Experience, places: slice) -> Experience:
 
 def _side_by_side(state: LstmState, count: int) -> LstmState:
     return torch.cat([state[0]] * count, dim=1), torch.cat([state[1]] * count, dim=1)
-
-
-def _edges(experience: Experience) -> tuple[Tensor, ...]:
-    actor, critic = experience.start_state
-    return *actor, *critic, experience.next_observation, experience.next_episode_start
 
 
 def proximal_log_prob(policy: RecurrentActorCritic, memory: RolloutMemory, held: Experience) -> Tensor:

@@ -108,16 +108,27 @@ class Experience:
     """`[N, D]`; after the last step."""
     next_episode_start: Tensor
     """`[N]` bool; an episode starts with that observation."""
+    known_to_host: bool = True
+    """Whether the host may look where episodes end, to do only what is needed there."""
+
+    def edges(self) -> tuple[Tensor, ...]:
+        """Everything but the rollout itself."""
+        actor, critic = self.start_state
+        return *actor, *critic, self.next_observation, self.next_episode_start
 
     @functools.cached_property
     def starts(self) -> EpisodeStarts:
         """Where episodes start, `[T, N]`."""
-        return EpisodeStarts(self._flags_on_host[0], self.rollout.episode_start)
+        return EpisodeStarts(self._flags_on_host[0] if self.known_to_host else None, self.rollout.episode_start)
 
-    @property
-    def truncated_on_host(self) -> Tensor:
-        """`[T, N]` bool on the CPU; as in the rollout."""
-        return self._flags_on_host[1]
+    def may_be_truncated(self, t: int) -> Tensor | slice | None:
+        """Environments whose episode may have been truncated in step `t`; None if there is none."""
+        if not self.known_to_host:
+            return slice(None)
+        truncated = self._flags_on_host[1, t]
+        if not bool(truncated.any()):
+            return None
+        return send(truncated.nonzero().squeeze(1), self.next_observation.device)
 
     @functools.cached_property
     def _flags_on_host(self) -> Tensor:
@@ -164,7 +175,7 @@ def critic_pass(
     Raises:
         Interrupted: `interrupted()` was True.
     """
-    rollout, truncated = experience.rollout, experience.truncated_on_host
+    rollout = experience.rollout
     observation, episode_start = rollout.observation, rollout.episode_start
     actor_state, critic_state = experience.start_state
     shared = policy.config.critic == "shared"
@@ -185,20 +196,21 @@ def critic_pass(
             raise Interrupted
         output, actor_state, critic_state = advance(observation[t], actor_state, critic_state, episode_start[t])
         latents.append(output)
-        if bool(truncated[t].any()):
-            rows = send(truncated[t].nonzero().squeeze(1), observation.device)
+        rows = experience.may_be_truncated(t)
+        if rows is not None:
+            final_observation = rollout.final_observation[t, rows]
             output, _, _ = advance(
-                rollout.final_observation[t, rows],
+                final_observation,
                 (actor_state[0][:, rows], actor_state[1][:, rows]),
                 (critic_state[0][:, rows], critic_state[1][:, rows]),
-                torch.zeros_like(rows, dtype=torch.bool),
+                torch.zeros_like(final_observation[:, 0], dtype=torch.bool),
             )
             bootstraps.append((t, rows, policy.value(output)))
     output, _, _ = advance(experience.next_observation, actor_state, critic_state, experience.next_episode_start)
     values = policy.value(torch.stack((*latents, output)))
     next_values = values[1:].masked_fill(rollout.done, 0.0)
     for t, rows, bootstrap in bootstraps:
-        next_values[t, rows] = bootstrap
+        next_values[t, rows] = torch.where(rollout.truncated[t, rows], bootstrap, next_values[t, rows])
     return values[:-1], next_values, critic_state
 
 

@@ -67,8 +67,8 @@ def see_one_gpu(index: int) -> None:
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy from the host to `device` without waiting: a GPU reads by itself what is pinned."""
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    """Copy from the host to `device`, unless it is there, without waiting: a GPU reads by itself what is pinned."""
+    return tensor if tensor.device.type == device.type else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:

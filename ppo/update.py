@@ -155,6 +155,10 @@ class PPO:
         Raises:
             Interrupted: `interrupted()` was True.
         """
+        return newest, self._fill_in(newest, interrupted)
+
+    def _fill_in(self, newest: Experience, interrupted: Callable[[], bool]) -> LstmState:
+        """As `prepare`; returns the critic's state after the rollout."""
         with torch.no_grad():
             values, next_values, critic_state = critic_pass(self.policy, newest, interrupted)
         rollout, config = newest.rollout, self.config
@@ -164,7 +168,7 @@ class PPO:
         rollout.value.copy_(values)
         rollout.advantage.copy_(advantage)
         rollout.returns.copy_(advantage + values)
-        return newest, critic_state
+        return critic_state
 
     def epochs(self, num_envs: int) -> Iterator[list[Tensor]]:
         """Epochs without end: the environments `[n]` of each minibatch, indices on the host, redrawn every time."""
@@ -238,20 +242,26 @@ class PPO:
         for chosen, chosen_advantage in passes:
             if interrupted():
                 return None
-            loss, scalars = self._minibatch_loss(experience.minibatch(chosen), chosen_advantage)
             share = len(chosen) / len(environments)
-            loss.backward(torch.full_like(loss, share))
+            scalars = self._backpropagate(experience, chosen, chosen_advantage, share)
             if share < 1.0:
                 scalars = {name: share * value + total.get(name, 0.0) for name, value in scalars.items()}
             total = scalars
         return total
 
-    def _minibatch_loss(self, minibatch: Minibatch, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _backpropagate(
+        self, experience: Experience, environments: Tensor, advantage: Tensor, share: float
+    ) -> dict[str, Tensor]:
+        """Add the gradients of some environments, which are a share of the minibatch; returns their scalars."""
+        minibatch = experience.minibatch(environments)
         with self.precision.autocast():
             actions = self.policy.evaluate_actions(
                 minibatch.observation, minibatch.start_state, minibatch.starts, minibatch.action
             )
-        return self.loss(EvaluatedActions(*(tensor.float() for tensor in actions)), minibatch, advantage)
+        actions = EvaluatedActions(*(tensor.float() for tensor in actions))
+        loss, scalars = self.loss(actions, minibatch, advantage)
+        loss.backward(torch.full_like(loss, share))
+        return scalars
 
     def _moved_too_far(self, approx_kl: Tensor) -> bool:
         limit = self.config.target_kl

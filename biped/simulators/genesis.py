@@ -25,6 +25,7 @@ from biped.simulators.genesis_cache import settle_caches
 from biped.simulators.genesis_model import morph
 from biped.simulators.genesis_properties import GenesisProperties
 from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
+from ppo.env import Recorder
 
 GENESIS_VERSION = "1.4"
 """The minor version of Genesis whose interface is used here."""
@@ -233,6 +234,10 @@ class GenesisSimulator:
         self._target.copy_(state["joint_target"])
         self._failed.zero_()
         self._write_back(state)
+
+    def record(self, recorder: Recorder) -> None:
+        """Let `recorder` record `read`, which PyTorch's operators do alone; Genesis records its own kernels."""
+        self.read = recorder(self.read)  # type: ignore[method-assign]
 
     def render(self, robot: int = 0) -> np.ndarray:
         """One frame `[480, 640, 3]` uint8 of robot 0, the only one that is drawn, the camera following it.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.simulators.state import State
+from ppo.env import Recorder
 
 
 class Simulator(Protocol):
@@ -82,6 +83,10 @@ class Simulator(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
+        ...
+
+    def record(self, recorder: Recorder) -> None:
+        """Let `recorder` record what is done in every step, if that is possible."""
         ...
 
     def render(self, robot: int = 0) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ from biped.simulators.mujoco_camera import RENDERING_REMEDY, Camera
 from biped.simulators.mujoco_model import build_model, contact_sensor, sole_site
 from biped.simulators.mujoco_properties import MujocoProperties
 from biped.simulators.state import State, even_index, rotate, rotate_inverse, state_from_rows
+from ppo.env import Recorder
 
 REMEDY = "pip install mjbatch"
 """Brings the version of MuJoCo that it was built for."""
@@ -229,6 +230,9 @@ class MujocoSimulator:
         self._rows[:] = state["physics"].numpy()
         self._pulled = False
         self._links_are_current = False
+
+    def record(self, recorder: Recorder) -> None:
+        """There is nothing to record: MuJoCo simulates on the CPU."""
 
     def render(self, robot: int = 0) -> NDArray[np.uint8]:
         """One frame `[480, 640, 3]` uint8 of a robot, the camera following it.

@@ -31,6 +31,17 @@ class Buffers:
                 setattr(self, name, restored(self, name, current, state))
 
 
+def remembered(owner: object) -> list[tuple[object, list[str]]]:
+    """Which attributes of an object, and of the `Buffers` within it, hold tensors."""
+    held = [name for name, value in vars(owner).items() if _holds_tensors(value)]
+    within = [remembered(part) for part in vars(owner).values() if isinstance(part, Buffers)]
+    return [(owner, held), *(one for part in within for one in part)]
+
+
+def _holds_tensors(value: object) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, dict) and any(map(_holds_tensors, value.values())))
+
+
 def restored(owner: object, name: str, current: Tensor, state: Mapping[str, Tensor]) -> Tensor:
     """A copy of what was saved under `name` to take the place of the `owner`'s `current` tensor.
 

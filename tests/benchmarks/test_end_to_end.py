@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.adapters import CONTENDERS, OURS, RSL
 from benchmarks.end_to_end import STAGES, fractions, main
-from benchmarks.training_stages import TRAININGS, Job, RecordingEnv, flatness, replay
+from benchmarks.training_stages import TRAININGS, WARMUPS, Job, RecordingEnv, flatness, replay
 from biped.simulators.interface import Simulator
 from configs.presets import SMOKE
 from ppo.runtime import Precision
@@ -46,7 +46,9 @@ def test_every_contender_trains(name: str, tmp_path: Path) -> None:
     assert set(training.measure(0)) == {"training"}
     # 2 iterations of 4 steps.
     assert len(received) - before == 8
-    for turn in (1, 2):
+    for turn in range(1, WARMUPS):
+        assert set(training.measure(turn)) == {"training"}
+    for turn in (WARMUPS, WARMUPS + 1):
         measured = training.measure(turn)
         assert measured["training"] > 0.0
         if name == OURS:

@@ -164,11 +164,15 @@ def test_memory_is_what_the_fields_need() -> None:
 def test_flags_come_to_the_host_together_and_once() -> None:
     experience = random_experience(small_policy(), 6, 4)
     rollout = experience.rollout
-    assert torch.equal(experience.truncated_on_host, rollout.truncated)
+    flags = experience._flags_on_host
+    assert torch.equal(flags[1], rollout.truncated)
+    assert experience.starts.on_host is not None
     assert torch.equal(experience.starts.on_host, rollout.episode_start)
     assert experience.starts.on_device.data_ptr() == rollout.episode_start.data_ptr()
-    storages = (experience.truncated_on_host.untyped_storage(), experience.starts.on_host.untyped_storage())
-    assert storages[0].data_ptr() == storages[1].data_ptr()
+    assert experience.starts.on_host.untyped_storage().data_ptr() == flags.untyped_storage().data_ptr()
+    for t, truncated in enumerate(rollout.truncated):
+        rows = experience.may_be_truncated(t)
+        assert truncated.nonzero().flatten().tolist() == ([] if rows is None else torch.arange(4)[rows].tolist())
     assert experience.starts is experience.starts
 
 
@@ -182,6 +186,7 @@ def test_a_minibatch_is_whole_environments(critic: CriticKind) -> None:
     for name in ("observation", "action", "log_prob", "value", "returns"):
         assert torch.equal(getattr(minibatch, name), getattr(expected, name)), name
     for starts in (minibatch.starts.on_host, minibatch.starts.on_device):
+        assert starts is not None
         assert torch.equal(starts, expected.episode_start)
     for got, whole in zip(minibatch.start_state, experience.start_state, strict=True):
         assert all(torch.equal(part, tensor[:, chosen]) for part, tensor in zip(got, whole, strict=True))

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ppo.checkpoint.folder import CheckpointFolder
-from ppo.env import Step, VecEnv
+from ppo.env import Recorder, Step, VecEnv
 from ppo.hyperparameters import PPOConfig
+from ppo.layers import Layers
 from ppo.learner import Learner
-from ppo.policy import PolicyConfig, RecurrentActorCritic
+from ppo.policy import FASTEST, PolicyConfig, RecurrentActorCritic
 from ppo.processes import Processes
 from ppo.report.console import Console
 from ppo.runtime import Precision, PrecisionName
@@ -35,19 +36,22 @@ def make_trainer(
     processes: Processes | None = None,
     precision: PrecisionName = "auto",
     policy: PolicyConfig = POLICY,
+    layers: Layers = FASTEST,
+    recorder: Recorder | None = None,
 ) -> Trainer:
     """A silent training that saves every thousand control steps."""
     torch.manual_seed(seed)
     folder.mkdir(exist_ok=True)
     learner = Learner(
         env,
-        RecurrentActorCritic(policy, env.observation_dim, env.action_dim).to(env.device),
+        RecurrentActorCritic(policy, env.observation_dim, env.action_dim, layers).to(env.device),
         ppo,
         total_timesteps,
         precision=Precision.resolve(precision, env.device),
         processes=processes or Processes(device=env.device),
         seed=seed,
         facts={},
+        recorder=recorder,
     )
     console = Console(total_timesteps=total_timesteps, stream=io.StringIO())
     checkpoints = CheckpointFolder(folder, "model", keep=keep, warn=console.message, saved=lambda path: None)

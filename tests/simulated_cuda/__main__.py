@@ -12,9 +12,10 @@ from tests.simulated_cuda import counting, device
 def main(arguments: list[str]) -> int:
     """Run what the arguments name; returns its exit code."""
     device.install(counting.note)
-    from tests.simulated_cuda import cudnn
+    from tests.simulated_cuda import cudnn, graphs
 
     cudnn.install()
+    graphs.install()
     program, *rest = arguments
     if program == "pytest":
         import pytest

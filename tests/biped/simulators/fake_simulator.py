@@ -11,6 +11,7 @@ from torch import Tensor
 from biped.robots.library import BIPED
 from biped.robots.robot import Robot
 from biped.simulators.state import State, make_state
+from ppo.env import Recorder
 
 MATTERING = ("friction", "motor_strength", "added_mass")
 """The properties that show in the motion."""
@@ -134,6 +135,9 @@ class FakeSimulator:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value.to(self.device, copy=True))
+
+    def record(self, recorder: Recorder) -> None:
+        pass
 
     def render(self, robot: int = 0) -> NDArray[np.uint8]:
         raise ValueError("no camera")

@@ -9,9 +9,10 @@ import torch
 from biped.robots.library import BIPED
 from biped.simulators.genesis import GenesisSimulator
 from configs.presets import GPU, PRESETS, SMOKE
+from ppo.cuda.graphs import Graphs
 from tests.biped.environments import EVERYTHING
 from tests.simulated_cuda import genesis
-from tests.simulated_cuda.iterations import TRANSFERS, count_iteration, crossings, learner_of
+from tests.simulated_cuda.iterations import GRAPH_TRANSFERS, TRANSFERS, count_iteration, crossings, learner_of
 
 NUM_ENVS = 16
 CHECKED_EVERY = 10
@@ -30,14 +31,16 @@ EXPERIMENTS = {name: PRESETS[name] for name in ("default", "gpu")} | {"everythin
 """With every randomisation and disturbance in the last one."""
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_crossings(name: str, simulator: GenesisSimulator) -> None:
+@pytest.mark.parametrize(("name", "graphs"), [*((name, False) for name in EXPERIMENTS), ("everything", True)])
+def test_crossings(name: str, graphs: bool, simulator: GenesisSimulator) -> None:
     experiment = replace(EXPERIMENTS[name], policy=SMOKE.policy)
     assert experiment.simulation == SMOKE.simulation
-    learner = learner_of(experiment, simulator)
+    warnings: list[str] = []
+    learner = learner_of(experiment, simulator, Graphs(warnings.append) if graphs else None)
     physics_steps = experiment.ppo.n_steps * experiment.simulation.substeps
     found = crossings(count_iteration(learner))
     waits = found.pop("wait biped/simulators/genesis.py")
     assert abs(waits - physics_steps / CHECKED_EVERY) < 1.0
-    assert found == TRANSFERS
+    assert found == (GRAPH_TRANSFERS if graphs else TRANSFERS)
+    assert warnings == []
     assert torch.isfinite(learner.policy.log_std).all()
