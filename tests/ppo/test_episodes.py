@@ -7,9 +7,11 @@ from ppo.episodes import EpisodeStatistics
 
 
 def play(statistics: EpisodeStatistics, rewards: list[list[float]], dones: list[list[int]]) -> None:
-    for reward, done in zip(rewards, dones, strict=True):
-        statistics.add(torch.tensor(reward), torch.tensor(done).bool())
-    statistics.end_rollout()
+    ended = torch.tensor(dones).bool()
+    values = torch.zeros(len(rewards), *statistics.current.shape)
+    for reward, done, row in zip(rewards, ended, values, strict=True):
+        statistics.add(torch.tensor(reward), done, row)
+    statistics.end_rollout(values, ended)
 
 
 def read(statistics: EpisodeStatistics) -> tuple[float, float, int]:
@@ -71,16 +73,18 @@ def test_window_equals_a_plain_list_over_many_rollouts() -> None:
     finished: list[tuple[float, int]] = []
     for rollout in range(12):
         before = len(finished)
-        for _ in range(6):
+        values, flags = torch.zeros(6, 2, num_envs), []
+        for row in values:
             reward = torch.randint(-5, 6, (num_envs,), generator=generator).float()
             done = torch.rand(num_envs, generator=generator) < (0.05, 0.3, 0.9)[rollout % 3]
-            statistics.add(reward, done)
+            statistics.add(reward, done, row)
+            flags.append(done)
             for n in range(num_envs):
                 running[n] = (running[n][0] + float(reward[n]), running[n][1] + 1)
                 if done[n]:
                     finished.append(running[n])
                     running[n] = (0.0, 0)
-        statistics.end_rollout()
+        statistics.end_rollout(values, torch.stack(flags))
         last = finished[-window:]
         assert read(statistics) == (sum(r for r, _ in last), sum(length for _, length in last), len(last))
         assert int(statistics.ended_in_rollout) == len(finished) - before
@@ -89,9 +93,10 @@ def test_window_equals_a_plain_list_over_many_rollouts() -> None:
 def test_rewards_and_flags_handed_in_are_left_alone() -> None:
     statistics = make(2, window=3)
     reward, done = torch.tensor([1.0, 2.0]), torch.tensor([True, False])
-    statistics.add(reward, done)
-    statistics.add(reward, done)
-    statistics.end_rollout()
+    values = torch.zeros(2, 2, 2)
+    for row in values:
+        statistics.add(reward, done, row)
+    statistics.end_rollout(values, torch.stack([done] * 2))
     assert reward.tolist() == [1.0, 2.0]
     assert done.tolist() == [True, False]
 
