@@ -103,7 +103,11 @@ class Learner:
         arguments = self.policy, self.optimizer, self.ppo, self.minibatch_generator, precision, self.processes
         if self.ppo.replay > 1:
             return ReplayPPO(*arguments)
-        return PPO(*arguments) if recorder is None else GraphedPPO(*arguments, recorder=recorder)
+        if recorder is None:
+            return PPO(*arguments)
+        algorithm = GraphedPPO(*arguments)
+        algorithm.record(recorder)
+        return algorithm
 
     @property
     def asks_often(self) -> bool:

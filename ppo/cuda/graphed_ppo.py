@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,22 +20,17 @@ def what_changes(policy: RecurrentActorCritic) -> list[Remembered]:
 
 
 class GraphedPPO(PPO):
-    """`PPO` on a GPU, without a host that has to know where episodes end.
-
-    Args:
-        arguments: of `PPO`.
-        recorder: records what is done for each rollout and for each minibatch.
-    """
+    """`PPO` on a GPU, for which the host need not know where episodes end; call `record` before the first update."""
 
     fixed: Experience | None = None
     """Every rollout with its edges, which are copied to the same place."""
+    _names: tuple[str, ...] = ()
 
-    def __init__(self, *arguments: Any, recorder: Recorder) -> None:  # noqa: ANN401
-        super().__init__(*arguments)
+    def record(self, recorder: Recorder) -> None:
+        """Record what is done for each rollout and for each pass of a minibatch."""
         memory = what_changes(self.policy)
         self._value_again = recorder(self._value_fixed, memory)
         self._backpropagate_again = recorder(self._backpropagate_fixed, memory)
-        self._names: tuple[str, ...] = ()
 
     def prepare(
         self, newest: Experience, interrupted: Callable[[], bool] = lambda: False
