@@ -19,6 +19,7 @@ from biped.simulators.mujoco import MujocoSimulator, import_mujoco
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.cuda.graphs import Graphs
+from ppo.env import Recorder
 from ppo.evaluation import Evaluator
 from ppo.learner import Learner
 from ppo.policy import RecurrentActorCritic
@@ -132,6 +133,11 @@ class Parts:
         return policy.to(env.device)
 
 
+def make_recorder(experiment: Experiment, device: torch.device, warn: Callable[[str], None]) -> Recorder | None:
+    """What records the work of an experiment on this device, if anything does; `warn` is told where it cannot."""
+    return Graphs(warn) if experiment.cuda_graphs and device.type == "cuda" else None
+
+
 def build_trainer(
     experiment: Experiment,
     env: BipedEnv,
@@ -143,9 +149,9 @@ def build_trainer(
     console: Console,
     logger: MetricsLogger | None = None,
     evaluator: Evaluator | None = None,
+    recorder: Recorder | None = None,
 ) -> Trainer:
     """The trainer of an experiment."""
-    graphs = Graphs(console.message) if experiment.cuda_graphs and env.device.type == "cuda" else None
     learner = Learner(
         env,
         policy,
@@ -155,7 +161,7 @@ def build_trainer(
         processes=processes,
         seed=experiment.seed,
         facts={"config": to_plain(experiment), "robot": robot_facts(env.simulator.robot)},
-        recorder=graphs,
+        recorder=recorder,
     )
     budget = Budget(experiment.total_timesteps, experiment.save_freq, experiment.eval_freq)
     return Trainer(learner, budget, checkpoints=checkpoints, console=console, logger=logger, evaluator=evaluator)

@@ -24,6 +24,7 @@ from biped.examination.gait_meter import GaitSummary
 from biped.examination.trials import Trial, title, trials_of
 from biped.robots.robot import Robot
 from ppo.agent import TrainedAgent
+from ppo.env import Recorder
 from ppo.evaluation import Evaluator, Verdict
 from ppo.policy import RecurrentActorCritic
 from ppo.processes import Processes
@@ -148,8 +149,10 @@ def examined_trials(robot: Robot) -> tuple[Trial, ...]:
     return tuple(dict.fromkeys(replace(trial, seconds=None) for trial in trials_of(robot)))
 
 
-def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -> Evaluator | None:
-    """What judges the policy while it trains; None without examinations.
+def build_examiner(
+    experiment: Experiment, processes: Processes, parts: Parts, recorder: Recorder | None = None
+) -> Evaluator | None:
+    """What judges the policy while it trains; None without examinations. A `recorder` records what a GPU does there.
 
     Raises:
         ValueError: an engine is missing.
@@ -163,5 +166,8 @@ def build_examiner(experiment: Experiment, processes: Processes, parts: Parts) -
     for engine in experiment.eval_simulators if own else ():
         physics = physics_of(engine, experiment)
         simulator = parts.simulator(engine, ROBOTS * len(own), physics, processes.device)
-        envs[engine] = parts.environment(simulator, examination_config(experiment.env, SECONDS), seed)
+        env = parts.environment(simulator, examination_config(experiment.env, SECONDS), seed)
+        if recorder is not None and env.device.type == "cuda":
+            env.record(recorder)
+        envs[engine] = env
     return Examiner(trials, envs, processes, seed, experiment.simulation.control_dt)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from app.build import Parts, build_trainer
+from app.build import Parts, build_trainer, make_recorder
 from app.command_line import fail
 from app.compiling import compiling
 from app.dashboard import DASHBOARD
@@ -175,12 +175,13 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
     complaint = load_kernels()
     if processes.device.type == "cpu" and complaint is not None:
         console.message(complaint)
+    recorder = make_recorder(experiment, processes.device, console.message)
     with standing_robots(experiment, run) as env:
         examined_in = () if experiment.eval_freq is None else experiment.eval_simulators
         others = [one for one in examined_in if one != experiment.simulator]
         try:
             with telling(others, run):
-                evaluator = build_examiner(experiment, processes, parts)
+                evaluator = build_examiner(experiment, processes, parts, recorder)
         except ValueError as error:
             fail(f"--eval-simulator: {error}")
         trainer = build_trainer(
@@ -193,6 +194,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
             console=console,
             logger=run.logger,
             evaluator=evaluator,
+            recorder=recorder,
         )
         try:
             if model is not None:

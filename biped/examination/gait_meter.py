@@ -178,8 +178,9 @@ class GaitMeter:
             self._add_errors(quantities, turned)
             values = torch.stack(quantities, dim=1)
             self._sums = torch.where(self._walking.unsqueeze(-1), self._sums + values, self._sums)
-        self._yaw = yaw
-        self._action = action
+        # Copies, as the environment may write over what it gave.
+        self._yaw = yaw.clone()
+        self._action = action.clone()
 
     def _add_errors(self, quantities: _Sums, turned: Tensor) -> None:
         """Add how far the velocities are from the command to the sums of the leg that each robot is in."""

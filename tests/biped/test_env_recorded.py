@@ -9,6 +9,9 @@ from torch import Tensor
 
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig
+from biped.examination.examination import examination_config, examine
+from biped.examination.gait_meter import GaitSummary
+from biped.examination.trials import SUDDEN_CHANGES, WALKING
 from biped.simulators.genesis import GenesisSimulator
 from ppo.cuda.graphs import Graphs
 from ppo.env import Step
@@ -73,3 +76,19 @@ def test_reading_genesis_is_recorded(genesis_simulation: GenesisSimulator) -> No
         # Others use the same robots.
         del genesis_simulation.read
     assert [graph.replays for graph in record.made] == [38, 38, 38]
+
+
+def test_an_examination_of_recorded_robots_finds_the_same() -> None:
+    trials = (*WALKING[:3], SUDDEN_CHANGES)
+
+    def examined(recorder: Graphs | None) -> list[GaitSummary]:
+        env, _ = make_env(examination_config(EnvConfig(), 3.0), num_envs=2 * len(trials))
+        if recorder is not None:
+            env.record(recorder)
+        weights = torch.randn(env.observation_dim, env.action_dim, generator=torch.Generator().manual_seed(1))
+        return examine(lambda observation, _: 0.3 * observation @ weights, env, trials, seconds=3.0, warmup_s=1.0)
+
+    record = SimulatedGraphs()
+    expected = examined(None)
+    assert [repr(one) for one in examined(Graphs(refuse, record))] == [repr(one) for one in expected]
+    assert {graph.replays for graph in record.made} == {148}

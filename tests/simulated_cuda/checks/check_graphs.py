@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.build import Parts, build_trainer
+from app.build import Parts, build_trainer, make_recorder
 from configs.presets import SMOKE
 from ppo.checkpoint.folder import CheckpointFolder
 from ppo.cuda.graphed_ppo import GraphedPPO
@@ -33,6 +33,7 @@ def trainer_of(folder: Path, output: io.StringIO, *, cuda_graphs: bool = True, c
         processes=Processes(device=device),
         checkpoints=CheckpointFolder(folder, "model", warn=console.message, saved=lambda path: None),
         console=console,
+        recorder=make_recorder(experiment, device, console.message),
     )
 
 
