@@ -23,8 +23,6 @@ R = TypeVar("R")
 
 WARM_UP = 2
 """Calls before a recording: libraries prepare themselves in the first ones, which a graph cannot hold."""
-
-
 MANY = 100
 """Kinds of calls: if there are more, they hardly come again."""
 
@@ -220,7 +218,7 @@ class Graphs:
                 )
             except RuntimeError as error:
                 self.works = False
-                reason = str(error).strip().splitlines()[0]
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 self._warn(f"CUDA graphs do not work here ({reason}); this training is slower without them")
                 return function(*arguments)  # type: ignore[call-arg]
             return take(leaves)
