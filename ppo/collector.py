@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo.env import Recorder, Remembered, Step, VecEnv, unrecorded, zero_where_not_finite
+from ppo.env import Recorder, Remembered, VecEnv, unrecorded, zero_where_not_finite
 from ppo.episodes import EpisodeStatistics
 from ppo.policy import RecurrentActorCritic, RecurrentState
 from ppo.recurrence import LstmState
@@ -52,11 +52,7 @@ class Collector:
         self.metric_sums: dict[str, Tensor] = {}
         """The environment's metrics, summed over the rollout."""
         self.between_rollouts = True
-        # Looked up once: a field of a tensorclass costs as much as a small operation.
-        self._stored = dict(self.rollout.items())
-        self._episode_values = torch.zeros(n_steps, 2, env.num_envs, device=env.device)
         self._act = recorder(self._explore, changing, [self.noise_generator])
-        self._keep = recorder(self._store)
 
     @property
     def experience(self) -> Experience:
@@ -66,28 +62,41 @@ class Collector:
 
     def collect(self, interrupted: Callable[[], bool]) -> None:
         """Fill the rollout, or less of it as soon as `interrupted()`."""
-        env = self.env
+        env, rollout = self.env, self.rollout
         # In training mode cuDNN would keep what only a backward pass needs.
         self.policy.eval()
         if self.observation is None:
             self.observation = env.reset()
         observation, episode_start = self.observation, self.episode_start
         state = self.start_state.actor
+        # Looked up once: a field of a tensorclass costs as much as a small operation.
+        observations, actions, log_probs = rollout.observation, rollout.action, rollout.log_prob
+        rewards, final_observations = rollout.reward, rollout.final_observation
+        episode_starts, terminated, truncated = rollout.episode_start, rollout.terminated, rollout.truncated
         names: tuple[str, ...] = ()
         sums: Tensor | None = None
         self.between_rollouts = False
-        for t in range(self.rollout.shape[0]):
+        for t in range(rollout.shape[0]):
             if interrupted():
                 break
             with self.stopwatch.phase("policy"), torch.no_grad():
                 action, log_prob, state, clipped = self._act(observation, state, episode_start)
+                observations[t], episode_starts[t] = observation, episode_start
+                actions[t], log_probs[t] = action, log_prob
             with self.stopwatch.phase("simulation"):
                 step = env.step(clipped)
             with self.stopwatch.phase("policy"), torch.no_grad():
-                seen = observation, episode_start, action, log_prob
-                observation, episode_start, metrics = self._keep(t, seen, step)
+                reward = zero_where_not_finite(step.reward)
+                rewards[t], terminated[t], truncated[t] = reward, step.terminated, step.truncated
+                final_observations[t] = zero_where_not_finite(step.final_observation)
+                observation = zero_where_not_finite(step.observation)
+                episode_start = step.terminated | step.truncated
+                self.episodes.add(reward, episode_start)
                 names = tuple(step.metrics)
-                sums = metrics.clone() if sums is None else sums.add_(metrics)
+                if names:
+                    # In one vector, which two operators add up whatever their number.
+                    metrics = torch.stack([*step.metrics.values()])
+                    sums = metrics if sums is None else sums.add_(metrics)
         self.observation, self.episode_start = observation, episode_start
         # Not where the next action will leave it.
         self.actor_state = state[0].clone(), state[1].clone()
@@ -102,31 +111,10 @@ class Collector:
         action, log_prob, state, _ = self.policy.act(observation, state, episode_start, noise)
         return action, log_prob, state, self.policy.clip(action)
 
-    def _store(self, t: int, seen: tuple[Tensor, Tensor, Tensor, Tensor], step: Step) -> tuple[Tensor, Tensor, Tensor]:
-        """Keep one control step.
-
-        Args:
-            t: its number in the rollout.
-            seen: the observation, where it starts an episode, the action and its log-probability.
-            step: what came of it.
-
-        Returns:
-            The next observation `[N, D]`, where it starts an episode `[N]`, and the metrics in one vector.
-        """
-        stored = self._stored
-        stored["observation"][t], stored["episode_start"][t], stored["action"][t], stored["log_prob"][t] = seen
-        reward = zero_where_not_finite(step.reward)
-        stored["reward"][t], stored["terminated"][t], stored["truncated"][t] = reward, step.terminated, step.truncated
-        stored["final_observation"][t] = zero_where_not_finite(step.final_observation)
-        done = step.terminated | step.truncated
-        self.episodes.add(reward, done, self._episode_values[t])
-        metrics = torch.stack([*step.metrics.values()]) if step.metrics else reward[:0]
-        return zero_where_not_finite(step.observation), done, metrics
-
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""
         self.start_state = RecurrentState(self.actor_state, critic_state)
-        self.episodes.end_rollout(self._episode_values, self.rollout.done)
+        self.episodes.end_rollout()
         self.between_rollouts = True
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,28 +25,22 @@ class EpisodeStatistics:
         self.ended = torch.zeros((), dtype=torch.int64, device=device)
         """Episodes that have ended since training began."""
         self.ended_before = self.ended.clone()
+        self.pending: list[tuple[Tensor, Tensor]] = []
 
-    def add(self, reward: Tensor, done: Tensor, values: Tensor) -> None:
-        """Count one control step.
-
-        Args:
-            reward: `[N]`.
-            done: `[N]` bool, where the episode ended with this step.
-            values: `[2, N]`; becomes return and length of each episode, this step included.
-        """
+    def add(self, reward: Tensor, done: Tensor) -> None:
+        """Count one control step: `reward` `[N]`, and `done` `[N]` bool where the episode ended with it."""
         self.current[0].add_(reward)
         self.current[1].add_(1.0)
-        values.copy_(self.current)
+        self.pending.append((self.current.clone(), done))
         self.current.masked_fill_(done, 0.0)
 
-    def end_rollout(self, values: Tensor, done: Tensor) -> None:
-        """Move the episodes that ended in a rollout into the window.
-
-        Args:
-            values: `[T, 2, N]` of its steps, as `add` made them.
-            done: `[T, N]` bool, as it was given to `add`.
-        """
-        values, done = values.transpose(0, 1).flatten(1), done.flatten()
+    def end_rollout(self) -> None:
+        """Move the episodes that ended in the last rollout into the window."""
+        if not self.pending:
+            return
+        values = torch.cat([value for value, _ in self.pending], dim=1)
+        done = torch.cat([flags for _, flags in self.pending])
+        self.pending = []
         number = self.ended + done.cumsum(0) - 1
         self.ended_before, self.ended = self.ended, self.ended + done.sum()
         recent = done & (number >= self.ended - self.window)

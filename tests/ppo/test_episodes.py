@@ -7,11 +7,9 @@ from ppo.episodes import EpisodeStatistics
 
 
 def play(statistics: EpisodeStatistics, rewards: list[list[float]], dones: list[list[int]]) -> None:
-    ended = torch.tensor(dones).bool()
-    values = torch.zeros(len(rewards), *statistics.current.shape)
-    for reward, done, row in zip(rewards, ended, values, strict=True):
-        statistics.add(torch.tensor(reward), done, row)
-    statistics.end_rollout(values, ended)
+    for reward, done in zip(rewards, dones, strict=True):
+        statistics.add(torch.tensor(reward), torch.tensor(done).bool())
+    statistics.end_rollout()
 
 
 def read(statistics: EpisodeStatistics) -> tuple[float, float, int]:
@@ -73,18 +71,16 @@ def test_window_equals_a_plain_list_over_many_rollouts() -> None:
     finished: list[tuple[float, int]] = []
     for rollout in range(12):
         before = len(finished)
-        values, flags = torch.zeros(6, 2, num_envs), []
-        for row in values:
+        for _ in range(6):
             reward = torch.randint(-5, 6, (num_envs,), generator=generator).float()
             done = torch.rand(num_envs, generator=generator) < (0.05, 0.3, 0.9)[rollout % 3]
-            statistics.add(reward, done, row)
-            flags.append(done)
+            statistics.add(reward, done)
             for n in range(num_envs):
                 running[n] = (running[n][0] + float(reward[n]), running[n][1] + 1)
                 if done[n]:
                     finished.append(running[n])
                     running[n] = (0.0, 0)
-        statistics.end_rollout(values, torch.stack(flags))
+        statistics.end_rollout()
         last = finished[-window:]
         assert read(statistics) == (sum(r for r, _ in last), sum(length for _, length in last), len(last))
         assert int(statistics.ended_in_rollout) == len(finished) - before
@@ -93,10 +89,9 @@ def test_window_equals_a_plain_list_over_many_rollouts() -> None:
 def test_rewards_and_flags_handed_in_are_left_alone() -> None:
     statistics = make(2, window=3)
     reward, done = torch.tensor([1.0, 2.0]), torch.tensor([True, False])
-    values = torch.zeros(2, 2, 2)
-    for row in values:
-        statistics.add(reward, done, row)
-    statistics.end_rollout(values, torch.stack([done] * 2))
+    statistics.add(reward, done)
+    statistics.add(reward, done)
+    statistics.end_rollout()
     assert reward.tolist() == [1.0, 2.0]
     assert done.tolist() == [True, False]
 
