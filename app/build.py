@@ -135,7 +135,10 @@ class Parts:
 
 def make_recorder(experiment: Experiment, device: torch.device, warn: Callable[[str], None]) -> Recorder | None:
     """What records the work of an experiment on this device, if anything does; `warn` is told where it cannot."""
-    return Graphs(warn) if experiment.cuda_graphs and device.type == "cuda" else None
+    if not experiment.cuda_graphs or device.type != "cuda":
+        return None
+    remedy = "this training goes on, slower than with --no-cuda-graphs"
+    return Graphs(lambda reason: warn(f"CUDA graphs do not work here ({reason}); {remedy}"))
 
 
 def build_trainer(

@@ -1,5 +1,6 @@
 """One environment and one set of hyper-parameters, handed to this trainer, to sb3-contrib and to rsl_rl."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -118,7 +119,7 @@ def make_learner(env: VecEnv, policy: PolicyConfig, ppo: PPOConfig, precision: P
         processes=Processes(device=env.device),
         seed=1,
         facts={},
-        recorder=Graphs(print) if env.device.type == "cuda" else None,
+        recorder=Graphs(partial(print, "without CUDA graphs:")) if env.device.type == "cuda" else None,
     )
 
 

@@ -22,7 +22,7 @@ class Recorder(Protocol):
         memory: Sequence[Remembered] = (),
         generators: Sequence[torch.Generator] = (),
     ) -> Callable[P, R]:
-        """A function that does the same; what it returns may be overwritten by the next call.
+        """A function that does the same; what it returns may be overwritten by its next call.
 
         Args:
             function: with positional arguments and results that are tensors, numbers or containers of them. It waits

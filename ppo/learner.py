@@ -120,7 +120,8 @@ class Learner:
         if not self.asks_often:
             return self.ppo.n_epochs
         passes = math.ceil(self.ppo.minibatch_envs(self.env.num_envs) / self.algorithm.envs_per_pass)
-        return self.ppo.n_steps + self.minibatches_per_update * passes
+        preparing = self.algorithm.questions_while_preparing(self.ppo.n_steps)
+        return preparing + self.minibatches_per_update * passes
 
     def improve(self, interrupted: Callable[[], bool] = lambda: False) -> dict[str, Tensor]:
         """Compute advantages, update the policy, and move on to the next rollout.

@@ -127,6 +127,10 @@ class PPO:
         self.last_epochs = 0
         """Epochs of the last update, one that was cut off included, as SB3 counts them."""
 
+    def questions_while_preparing(self, n_steps: int) -> int:
+        """How often `prepare` asks whether it is interrupted, for a rollout of so many steps."""
+        return n_steps
+
     @property
     def update_config(self) -> PPOConfig:
         """Hyper-parameters of the next update."""

@@ -237,7 +237,7 @@ class GenesisSimulator:
 
     def record(self, recorder: Recorder) -> None:
         """Let `recorder` record `read`, which PyTorch's operators do alone; Genesis records its own kernels."""
-        self.read = recorder(self.read)  # type: ignore[method-assign]
+        self.read = recorder(self.read, [self._properties.remembered])  # type: ignore[method-assign]
 
     def render(self, robot: int = 0) -> np.ndarray:
         """One frame `[480, 640, 3]` uint8 of robot 0, the only one that is drawn, the camera following it.

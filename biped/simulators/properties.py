@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from biped.robots.robot import Robot
+from ppo.env import Remembered
 
 
 class Property(NamedTuple):
@@ -62,8 +63,13 @@ class Properties(ABC):
 
     def set(self, values: Mapping[str, Tensor]) -> None:
         """Set the properties in `values`, by the names in `PROPERTIES`; the others stay as they are."""
-        self._values.update((name, value.clone()) for name, value in values.items())
+        self._values = self._values | {name: value.clone() for name, value in values.items()}
         self._write(values)
+
+    @property
+    def remembered(self) -> Remembered:
+        """What `torque` reads, and setting replaces."""
+        return self, ("_values", "_stiffness", "_damping")
 
     @abstractmethod
     def read(self) -> dict[str, Tensor]:

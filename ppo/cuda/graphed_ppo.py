@@ -32,6 +32,10 @@ class GraphedPPO(PPO):
         self._value_again = recorder(self._value_fixed, memory)
         self._backpropagate_again = recorder(self._backpropagate_fixed, memory)
 
+    def questions_while_preparing(self, n_steps: int) -> int:
+        """None."""
+        return 0
+
     def prepare(
         self, newest: Experience, interrupted: Callable[[], bool] = lambda: False
     ) -> tuple[Experience, LstmState]:

@@ -6,7 +6,7 @@ time, and knows nothing of what the host does in Python:
 
 - what a function is given is copied to where the recording read it;
 - what it keeps from one call to the next, in the attributes of its `memory`, is copied back to where it was found;
-- what it returns is overwritten by the next call.
+- what it returns is overwritten by its next call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ R = TypeVar("R")
 WARM_UP = 2
 """Calls before a recording: libraries prepare themselves in the first ones, which a graph cannot hold."""
 MANY = 100
-"""Kinds of calls: if there are more, they hardly come again."""
+"""Kinds of calls that are counted, as those with numbers that change all the time do not come again."""
 
 
 class Recording(Protocol):
@@ -43,22 +43,27 @@ class Record(Protocol):
         ...
 
 
-class CudaGraphs:
-    """Records CUDA graphs that take turns in one pool of memory."""
+def record_cuda_graph(work: Callable[[], None], generators: Sequence[torch.Generator]) -> Recording:
+    """A `Record` of CUDA graphs.
 
-    def __init__(self) -> None:
-        self._pool: Any = None
-
-    def __call__(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> Recording:
-        """Record, on a stream of its own."""
-        graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            graph.register_generator_state(generator)
+    Each has memory of its own: in a shared pool a graph works in places that were free when it was recorded, and those
+    recorded later leave their results there.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    before = [generator.clone_state() for generator in generators]
+    for generator in generators:
+        graph.register_generator_state(generator)
+    try:
         # Other threads of this process may use the GPU meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             work()
-        self._pool = graph.pool()
-        return graph
+    except Exception:
+        # What CUDA itself has broken off leaves its stream the current one, and generators that wait for its end.
+        torch.cuda.set_stream(stream)
+        for generator, state in zip(generators, before, strict=True):
+            generator.graphsafe_set_state(state)
+        raise
+    return graph
 
 
 class Memory:
@@ -114,7 +119,7 @@ class Memory:
         return {key: entry for key, entry in found.items() if key not in places}
 
     def restore(self, others: Mapping[tuple[int, str], tuple[object, object]]) -> None:
-        """Put everything back, whatever the attributes are now."""
+        """Put back what there was, whatever the attributes are now."""
         for owner, name, home in self._places:
             setattr(owner, name, home)
         for (_, name), (owner, value) in others.items():
@@ -173,13 +178,13 @@ class Graphs:
     """Makes functions that are recorded; a `ppo.env.Recorder`.
 
     Args:
-        warn: told, once, that and why recording does not work here; functions are then called as they are.
+        failed: told, once, why recording does not work here; functions are then called as they are.
         record: how to make a recording.
     """
 
-    def __init__(self, warn: Callable[[str], None], record: Record | None = None) -> None:
-        self._warn = warn
-        self._record = CudaGraphs() if record is None else record
+    def __init__(self, failed: Callable[[str], None], record: Record | None = None) -> None:
+        self._failed = failed
+        self._record = record_cuda_graph if record is None else record
         self._fixed: dict[int, Tensor] = {}
         self._memories: dict[object, Memory] = {}
         self.works = True
@@ -199,7 +204,8 @@ class Graphs:
             if not self.works:
                 return function(*arguments)  # type: ignore[call-arg]
             leaves, structure = pytree.tree_flatten(arguments)
-            key = tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+            kinds = ((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+            key = (structure, *kinds)
             take = takes.get(key)
             if take is not None:
                 return take(leaves)
@@ -218,8 +224,7 @@ class Graphs:
                 )
             except RuntimeError as error:
                 self.works = False
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                self._warn(f"CUDA graphs do not work here ({reason}); this training is slower without them")
+                self._failed((str(error).strip() or type(error).__name__).splitlines()[0])
                 return function(*arguments)  # type: ignore[call-arg]
             return take(leaves)
 

@@ -20,10 +20,6 @@ class Graph(SimulatedGraph):
         """Only what is registered may draw while something is recorded."""
         self.seeds.add(generator.initial_seed())
 
-    def pool(self) -> tuple[int, int]:
-        """Of memory."""
-        return 0, 0
-
     def __torch_dispatch__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Note the operator, unless it draws numbers that a graph would draw again and again."""
         generator = (kwargs or {}).get("generator")
@@ -38,9 +34,8 @@ class Graph(SimulatedGraph):
             super().replay()
 
 
-def record(graph: Graph, pool: tuple[int, int] | None, capture_error_mode: str) -> Graph:
-    """In the place of `torch.cuda.graph`: a context that records."""
-    assert pool in (None, (0, 0))
+def record(graph: Graph, capture_error_mode: str) -> Graph:
+    """In the place of `torch.cuda.graph`: a context that records; graphs that share memory would overwrite results."""
     assert capture_error_mode == "thread_local"
     return graph
 

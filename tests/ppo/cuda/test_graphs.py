@@ -1,13 +1,14 @@
 """Recorded functions do what they did before, with graphs that are simulated: fixed memory, no Python in between."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from ppo.cuda.graphs import WARM_UP, Graphs
+from ppo.cuda.graphs import WARM_UP, Graphs, record_cuda_graph
 from ppo.env import Remembered
 from tests.ppo.cuda.simulated_graphs import SimulatedGraphs
 
@@ -171,8 +172,7 @@ def test_what_no_graph_can_do_is_done_without(function: Callable[[Tensor], Tenso
     for i in range(6):
         argument = torch.tensor([1.0, float(i)])
         assert torch.equal(recorded(argument), expected(argument))
-    (warning,) = recorder.warnings
-    assert warning.startswith("CUDA graphs do not work here (")
+    assert len(recorder.warnings) == 1
     assert not recorder.graphs.works
 
 
@@ -187,3 +187,45 @@ def test_a_failure_changes_nothing_that_is_remembered() -> None:
     recorded = recorder.graphs(lambda step: fail_late(remembering, step), remembering.memory)
     assert values(recorded, 8) == values(other.fibonacci, 8)
     assert len(recorder.warnings) == 1
+
+
+class Generator:
+    """Notes what happens to it, as only that of a GPU can be registered."""
+
+    def __init__(self) -> None:
+        self.state = "before"
+
+    def clone_state(self) -> str:
+        return self.state
+
+    def graphsafe_set_state(self, state: str) -> None:
+        self.state = state
+
+
+class Graph:
+    def register_generator_state(self, generator: Generator) -> None:
+        generator.state = "waits for the end of a recording"
+
+
+@contextlib.contextmanager
+def broken_off(graph: Graph, capture_error_mode: str) -> Iterator[None]:
+    yield
+    raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_a_recording_that_is_broken_off_leaves_stream_and_generators_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams = ["usual"]
+    for name, value in {
+        "CUDAGraph": Graph,
+        "graph": broken_off,
+        "current_stream": lambda: streams[-1],
+        "set_stream": streams.append,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    generator = Generator()
+    with pytest.raises(RuntimeError, match="previous error"):
+        record_cuda_graph(lambda: streams.append("of the recording"), [cast("torch.Generator", generator)])
+    assert generator.state == "before"
+    assert streams == ["usual", "of the recording", "usual"]

@@ -61,6 +61,6 @@ def test_where_they_do_not_work_one_line_says_so(tmp_path: Path, monkeypatch: py
     trainer = trainer_of(tmp_path, output)
     trainer.train()
     assert trainer.learner.num_timesteps == SMOKE.total_timesteps
-    line = "CUDA graphs do not work here (CUDA driver version is insufficient); this training is slower without them"
     assert output.getvalue().count("CUDA graphs") == 1
-    assert line in " ".join(output.getvalue().split())
+    words = " ".join(output.getvalue().split())
+    assert "CUDA graphs do not work here (CUDA driver version is insufficient); this training goes on" in words
