@@ -34,6 +34,6 @@ def bytes_per_environment(policy: PolicyConfig, ppo: PPOConfig, observation_dim:
     # Observation, final observation, action, and five numbers and three flags; once more while they are collected.
     stored = 2 * FLOAT * (2 * observation_dim + action_dim + 6) * ppo.n_steps * ppo.replay
     samples = ppo.n_steps / ppo.n_minibatches
-    # The critic values a whole rollout, and keeps but one layer at a time of it.
+    # The critic values a whole rollout, and keeps but one layer at a time of it; as a CUDA graph in memory of its own.
     valued = 3 * FLOAT * max((policy.lstm_hidden_size, *policy.vf)) * ppo.n_steps
-    return int(stored + max(samples * bytes_per_sample(policy, observation_dim), valued))
+    return int(stored + samples * bytes_per_sample(policy, observation_dim) + valued)

@@ -117,11 +117,11 @@ def test_the_number_of_robots_may_be_left_open(monkeypatch: pytest.MonkeyPatch) 
     # As many as six processes with four minibatches each can share.
     assert resolve_robots(left_open, BIPED, torch.device("cpu"), 6).num_envs == 240
     # 2 GB apart from what CUDA takes itself are 1.7 MB for each of 1200 robots with the network of the preset.
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_500_000_000, 8_000_000_000))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_500_000_000, 12_000_000_000))
     assert resolve_robots(left_open, BIPED, CUDA, 1).num_envs == 1024
     # Several go by the memory that is there, which is the same for all.
     assert resolve_robots(left_open, BIPED, CUDA, 2).num_envs == 2 * 4096
     thirds = replace(left_open, ppo=replace(DEFAULT.ppo, n_minibatches=3))
     # Larger minibatches need more memory, and 512 robots cannot be cut into three.
     assert resolve_robots(thirds, BIPED, CUDA, 1).num_envs == 510
-    assert resolve_robots(replace(GPU, num_envs="auto"), BIPED, CUDA, 1).num_envs == 4096
+    assert resolve_robots(replace(GPU, num_envs="auto"), BIPED, CUDA, 1).num_envs == 2048
