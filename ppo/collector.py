@@ -97,9 +97,7 @@ class Collector:
                     # In one vector, which two operators add up whatever their number.
                     metrics = torch.stack([*step.metrics.values()])
                     sums = metrics if sums is None else sums.add_(metrics)
-        self.observation, self.episode_start = observation, episode_start
-        # Not where the next action will leave it.
-        self.actor_state = state[0].clone(), state[1].clone()
+        self.observation, self.episode_start, self.actor_state = observation, episode_start, state
         self.metric_sums = {} if sums is None else dict(zip(names, sums.unbind(), strict=True))
 
     def _explore(
@@ -113,7 +111,9 @@ class Collector:
 
     def next_rollout(self, critic_state: LstmState) -> None:
         """The rollout has been learned from; the next one starts with this memory of the critic."""
-        self.start_state = RecurrentState(self.actor_state, critic_state)
+        # Not where the next action leaves its own.
+        hidden, cell = self.actor_state
+        self.start_state = RecurrentState((hidden.clone(), cell.clone()), critic_state)
         self.episodes.end_rollout()
         self.between_rollouts = True
 

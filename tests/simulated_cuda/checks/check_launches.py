@@ -20,10 +20,10 @@ from tests.simulated_cuda.iterations import learner_of
 
 SIMULATOR = ("biped/simulators/", "tests/")
 LIMITS = {
-    ("gpu", False): (261.1, 202),
-    ("default", False): (263.1, 225),
-    ("gpu", True): (38.1, 39.2),
-    ("default", True): (38.1, 38.8),
+    ("gpu", False): (261, 202),
+    ("default", False): (263, 225),
+    ("gpu", True): (38, 39.2),
+    ("default", True): (38, 38.8),
 }
 """By preset, and whether CUDA graphs are used: launches per control step, launches per minibatch. A graph counts as
 one; the state that this simulator gives has to be copied to where graphs read it, which Genesis's has not."""
