@@ -116,7 +116,7 @@ def test_the_number_of_robots_may_be_left_open(monkeypatch: pytest.MonkeyPatch) 
     assert resolve_robots(left_open, BIPED, torch.device("cpu"), 2).num_envs == 256
     # As many as six processes with four minibatches each can share.
     assert resolve_robots(left_open, BIPED, torch.device("cpu"), 6).num_envs == 240
-    # 2 GB apart from what CUDA takes itself are 1.7 MB for each of 1200 robots with the network of the preset.
+    # 2 GB apart from what CUDA takes itself are 1.8 MB for each of 1100 robots with the network of the preset.
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_500_000_000, 12_000_000_000))
     assert resolve_robots(left_open, BIPED, CUDA, 1).num_envs == 1024
     # Several go by the memory that is there, which is the same for all.
