@@ -12,6 +12,7 @@ import torch
 from biped.robots.library import BIPED
 from biped.simulators.config import SimulationConfig
 from biped.simulators.genesis import GenesisSimulator
+from tests.biped.simulators.motions import make_nominal
 
 NUM_ENVS = 10
 
@@ -24,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def genesis_simulation() -> Iterator[GenesisSimulator]:
+def used_genesis_simulation() -> Iterator[GenesisSimulator]:
     """Ten robots in Genesis on the CPU, in whatever state the last test left them."""
     if find_spec("genesis") is None:
         pytest.skip("genesis-world is not installed")
@@ -34,3 +35,10 @@ def genesis_simulation() -> Iterator[GenesisSimulator]:
     yield simulation
     simulation.close()
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def genesis_simulation(used_genesis_simulation: GenesisSimulator) -> GenesisSimulator:
+    """Ten robots like the model in Genesis on the CPU, standing at rest at the origin."""
+    make_nominal(used_genesis_simulation)
+    return used_genesis_simulation

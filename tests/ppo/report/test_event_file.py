@@ -83,7 +83,7 @@ def test_a_new_run_leaves_older_files_alone(tmp_path: Path) -> None:
     assert first.read_bytes() == content
 
 
-@pytest.mark.parametrize("damage", [b"\x10", b"\x05" + bytes(30), os.urandom(100)])
+@pytest.mark.parametrize("damage", [b"\x10", b"\x05" + bytes(30), bytes(range(255, 0, -3))])
 def test_a_record_that_was_cut_short_or_is_damaged_ends_the_file(tmp_path: Path, damage: bytes) -> None:
     first = write(tmp_path, DEAD)
     with first.open("ab") as file:
