@@ -32,12 +32,13 @@ train: setup ## train with PRESET (quick, or gpu where there is a GPU) and make 
 play: setup ## show the newest checkpoint
 	$(VENV)/bin/python play.py --exp-name $(EXP_NAME)
 
+# Two files at a time: the tests of one share a simulation, and most programs that they start use one core.
 test: setup lint types ## lint, type check and run all tests
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # An environment of its own, so that the usual one stays as it is. With TESTS="tests/ppo tests/test_play.py" a part of them.
 test-lowest: $(LOWEST)/.installed ## run all tests with the lowest versions that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest $(TESTS)
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
