@@ -3,7 +3,7 @@
 Latency, motor strength, mass and friction of a disturbed robot show in no observation, only in what comes of actions.
 The task of the `robust` or the `hardware` preset is learned by its network, by the same network with its memory erased
 before every step, which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow
-for 20 s. All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
+for 40 s. All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def main() -> int:
 def child(preset: str, kind: str, seed: str, timesteps: str, folder: str) -> int:
     """Train one policy and examine it, in a process of its own; leaves `<folder>.json`."""
     parts = Parts(policy=Forgetful) if kind == "feed-forward" else Parts()
-    growth = ["--env.randomization.growth-s", "20" if kind == CURRICULUM else "0"]
+    growth = ["--env.randomization.growth-s", "40" if kind == CURRICULUM else "0"]
     run = ["--preset", preset, "--processes", "1", "--log-dir", folder, "--exp-name", "run", "--seed", seed]
     code = train([*run, *growth, "--total-timesteps", timesteps, "--eval-freq", timesteps], parts)
     model = str(Path(folder) / "run" / "model_final.zip")

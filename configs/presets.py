@@ -149,20 +149,33 @@ late, slippery ground, and pushes."""
 ROBUST = replace(
     CPU,
     preset="robust",
-    num_envs=512,
-    total_timesteps=8_000_000,
-    eval_freq=2_000_000,
+    simulator="mujoco",
+    total_timesteps=3_000_000,
+    eval_freq=750_000,
+    save_freq=750_000,
     ppo=replace(CPU.ppo, ent_coef=0.005, gamma=0.97, gae_lambda=0.95),
+    policy=replace(CPU.policy, lstm_hidden_size=128, pi=(128,), vf=(128,)),
     env=replace(
         CLOCKED_WALK,
-        commands=replace(CLOCKED_WALK.commands, standing_probability=0.4),
+        commands=replace(CLOCKED_WALK.commands, standing_probability=0.4, resampling_time_s=2.5),
         rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
-        randomization=replace(ROUGH, push_speed=0.6, push_interval_s=1.0),
+        observations=replace(
+            CLOCKED_WALK.observations,
+            contact_force=True,
+            friction=True,
+            motor_strength=True,
+            added_mass=True,
+            latency=True,
+            last_push=True,
+            critic_only=("contact_force", "friction", "motor_strength", "added_mass", "latency", "last_push"),
+        ),
+        randomization=replace(ROUGH, push_speed=0.6, push_interval_s=1.0, growth_s=40.0),
     ),
 )
 """A walk that withstands `ROUGH`. What fells robots is a push from behind while they stand, about a second
-later. So they stand often, are pushed more often and a little harder than they will be, and look further ahead than in
-the other presets."""
+later, or a push just after the command has changed. So they stand often, change often, are pushed more often and a
+little harder than they will be, at first more gently, and look further ahead than in the other presets. The critic is
+shown what disturbs them."""
 
 BUILT = replace(
     ROUGH,
