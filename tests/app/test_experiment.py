@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from app.experiment import OLD_NAMES, from_plain, to_plain
-from app.load import SHIPPED_POLICY
 from configs.presets import CPU, PRESETS
 from ppo.checkpoint.sb3_zip import read_zip
+from tests.app.older_policy import OLDER_POLICY
 
 
 def older(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def test_a_configuration_under_old_names_is_read() -> None:
         assert from_plain(older(to_plain(preset))) == preset
 
 
-def test_the_shipped_policy_is_older_than_some_names_and_is_read() -> None:
-    facts = read_zip(SHIPPED_POLICY).own_facts
+def test_an_older_policy_is_read() -> None:
+    facts = read_zip(OLDER_POLICY).own_facts
     assert facts is not None
     rewards = facts["config"]["env"]["rewards"]
     assert rewards["fall"] == 0.0

@@ -182,4 +182,5 @@ def test_what_the_simulation_refuses_is_one_line(capsys: pytest.CaptureFixture[s
     def refuse(*arguments: object, **options: object) -> FakeSimulation:
         raise ValueError("Genesis is not installed")
 
-    assert fails(capsys, "--agent", "zero", made_of=parts(genesis=refuse)) == "error: Genesis is not installed"
+    arguments = ("--agent", "zero", "--simulator", "genesis")
+    assert fails(capsys, *arguments, made_of=parts(genesis=refuse)) == "error: Genesis is not installed"

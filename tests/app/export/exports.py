@@ -1,4 +1,4 @@
-"""The shipped policy as an export, and the same policy in PyTorch, in a task in which nothing is random."""
+"""A policy as an export, and the same policy in PyTorch, in a task in which nothing is random."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from torch import Tensor
 from app.build import Parts, physics_of
 from app.experiment import Experiment, from_plain
 from app.export.exporting import main
-from app.load import SHIPPED_POLICY
 from biped.env import BipedEnv
 from biped.env_config import EnvConfig
 from biped.robots.library import BIPED
@@ -22,13 +21,14 @@ from biped.task.randomization import RandomizationConfig
 from ppo.agent import TrainedAgent
 from ppo.checkpoint.sb3_model import Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip, write_zip
+from tests.app.older_policy import OLDER_POLICY
 
 NOTHING_RANDOM = RandomizationConfig(friction=None, motor_strength=None, backlash=None, latency_steps=(0, 0))
 
 
-def shipped() -> tuple[Sb3Model, Experiment]:
-    """The policy that comes with the project, and the experiment that it was trained in."""
-    model = read_zip(SHIPPED_POLICY)
+def older() -> tuple[Sb3Model, Experiment]:
+    """An older policy that walks, and the experiment that it was trained in."""
+    model = read_zip(OLDER_POLICY)
     assert model.own_facts is not None
     return model, from_plain(model.own_facts["config"])
 
@@ -54,8 +54,8 @@ def export_of(model: Sb3Model, folder: Path, *options: str) -> Path:
 
 
 def physics() -> SimulationConfig:
-    """Of the shipped policy in MuJoCo."""
-    return physics_of("mujoco", shipped()[1])
+    """Of the policy in MuJoCo."""
+    return physics_of("mujoco", older()[1])
 
 
 class RecordingSimulator(MujocoSimulator):
@@ -74,8 +74,8 @@ def make_env(config: EnvConfig, num_envs: int = 1) -> BipedEnv:
 
 
 def make_agent(env: BipedEnv) -> TrainedAgent:
-    """The shipped policy in PyTorch."""
-    return TrainedAgent(Parts().trained_policy(shipped()[0], env), env.num_envs)
+    """The policy in PyTorch."""
+    return TrainedAgent(Parts().trained_policy(older()[0], env), env.num_envs)
 
 
 def readings_of(state: State, contact: Tensor, robot: int = 0) -> Mapping[str, Any]:

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from app.export.exporting import main
-from app.load import SHIPPED_POLICY
 from biped.robots.library import BIPED
 from biped.simulators.mujoco_model import build_model
 from biped.task.gait import clock_signal, is_standing
 from biped.task.observer import Observer
-from tests.app.export.exports import make_env, physics, quiet, shipped
+from tests.app.export.exports import make_env, older, physics, quiet
+from tests.app.older_policy import OLDER_POLICY
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def test_servos_are_those_that_mujoco_simulates(contract: dict[str, Any], model:
 
 def test_times_and_poses_are_those_that_are_simulated(contract: dict[str, Any]) -> None:
     pytest.importorskip("mjbatch")
-    model = build_model(pytest.importorskip("mujoco"), BIPED, shipped()[1].simulation, visual=False)
+    model = build_model(pytest.importorskip("mujoco"), BIPED, older()[1].simulation, visual=False)
     control = contract["control"]
     assert control["period"] == pytest.approx(control["physics_steps"] * model.opt.timestep, abs=1e-12)
     assert control["rate"] * control["period"] == pytest.approx(1.0)
-    env = make_env(quiet(shipped()[1].env))
+    env = make_env(quiet(older()[1].env))
     env.reset()
     state = env.simulator.read()
     np.testing.assert_allclose(state.joint_position[0], contract["joints"]["default_position"], atol=1e-7)
@@ -76,7 +76,7 @@ def test_times_and_poses_are_those_that_are_simulated(contract: dict[str, Any]) 
 
 def test_actions_become_targets_as_in_the_environment(contract: dict[str, Any]) -> None:
     pytest.importorskip("mjbatch")
-    env = make_env(dataclasses.replace(quiet(shipped()[1].env), mirror_left_stance=False))
+    env = make_env(dataclasses.replace(quiet(older()[1].env), mirror_left_stance=False))
     env.reset()
     action = torch.linspace(-3.0, 150.0, 9)
     env.step(action.unsqueeze(0))
@@ -86,7 +86,7 @@ def test_actions_become_targets_as_in_the_environment(contract: dict[str, Any]) 
 
 
 def test_the_parts_of_the_observation_lie_where_the_policy_sees_them(contract: dict[str, Any]) -> None:
-    observer = Observer(BIPED, shipped()[1].env.observations, torch.Generator())
+    observer = Observer(BIPED, older()[1].env.observations, torch.Generator())
     parts = contract["observation"]["parts"]
     places = {part["name"]: slice(part["start"], part["start"] + len(part["columns"])) for part in parts}
     assert places == observer.slices
@@ -99,7 +99,7 @@ def test_the_parts_of_the_observation_lie_where_the_policy_sees_them(contract: d
 
 
 def test_the_clock_stops_where_that_of_the_environment_does(contract: dict[str, Any]) -> None:
-    config, clock = shipped()[1].env.gait, contract["clock"]
+    config, clock = older()[1].env.gait, contract["clock"]
     edge = clock["standing_command"]
     commands = torch.tensor([[0.0, 0.0, 0.0], [edge - 1e-4, 0.0, 1e-4 - edge], [edge, 0.0, 0.0], [0.0, 0.0, -2 * edge]])
     standing = is_standing(commands, config)
@@ -126,8 +126,8 @@ def test_it_names_its_origin(contract: dict[str, Any]) -> None:
     import hashlib
 
     assert contract["checkpoint"] == {
-        "file": "walk.zip",
-        "sha256": hashlib.sha256(SHIPPED_POLICY.read_bytes()).hexdigest(),
+        "file": "older_policy.zip",
+        "sha256": hashlib.sha256(OLDER_POLICY.read_bytes()).hexdigest(),
     }
     assert contract["robot"]["model_sha256"] == hashlib.sha256(BIPED.asset.read_bytes()).hexdigest()
     assert contract["training"]["engine"] == "genesis"
@@ -137,7 +137,7 @@ def test_it_names_its_origin(contract: dict[str, Any]) -> None:
 def test_it_follows_the_robot_that_is_given(tmp_path: Path) -> None:
     stronger = dataclasses.replace(BIPED, stiffness=(21.0,) * 8 + (7.0,), armature=(0.02,) * 9)
     folder = tmp_path / "export"
-    assert main([str(SHIPPED_POLICY), str(folder)], stronger) == 0
+    assert main([str(OLDER_POLICY), str(folder)], stronger) == 0
     joints = json.loads((folder / "contract.json").read_text(encoding="utf-8"))["joints"]
     assert joints["stiffness"] == [21.0] * 8 + [7.0]
     assert joints["armature"] == [0.02] * 9

@@ -19,7 +19,7 @@ from app.export.checks import Array, check_agreement, check_policy
 from app.export.exporting import main
 from app.export.files import bounded_policy
 from app.export.observation import check_sources
-from app.load import SHIPPED_POLICY, Checkpoint
+from app.load import Checkpoint
 from app.robot_facts import difference, robot_facts
 from biped.robots.library import BIPED
 from biped.task.mirror import in_place
@@ -27,8 +27,9 @@ from biped.task.observation_sources import Measured
 from biped.task.observations import ObservationField
 from configs.presets import CPU
 from ppo.checkpoint.sb3_zip import write_zip
-from tests.app.export.exports import shipped
+from tests.app.export.exports import older
 from tests.app.fake_engines import save_model
+from tests.app.older_policy import OLDER_POLICY
 from tests.ppo.checkpoint.checkpoint_models import members_of, zip_bytes
 
 
@@ -45,8 +46,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def refused_model(capsys: pytest.CaptureFixture[str], **changes: Any) -> str:  # noqa: ANN401
-    """Likewise, of the shipped policy with other fields."""
-    write_zip(Path("model.zip"), dataclasses.replace(shipped()[0], **changes))
+    """Likewise, of the older policy with other fields."""
+    write_zip(Path("model.zip"), dataclasses.replace(older()[0], **changes))
     return refused(capsys, "model.zip", "export")
 
 
@@ -62,47 +63,47 @@ def test_no_file_and_no_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.zip").write_text("no zip", encoding="utf-8")
     assert "text.zip" in refused(capsys, "text.zip", "export")
     assert "DIR" in refused(capsys, "text.zip")
-    assert "--opset must be 14 to 21, not 3" in refused(capsys, str(SHIPPED_POLICY), "export", "--opset", "3")
+    assert "--opset must be 14 to 21, not 3" in refused(capsys, str(OLDER_POLICY), "export", "--opset", "3")
 
 
 def test_a_folder_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     Path("export").mkdir()
     Path("export", "notes.txt").touch()
-    assert "export is not empty" in refused(capsys, str(SHIPPED_POLICY), "export")
+    assert "export is not empty" in refused(capsys, str(OLDER_POLICY), "export")
     assert [path.name for path in Path("export").iterdir()] == ["notes.txt"]
     Path("file").touch()
-    assert "file is not a folder" in refused(capsys, str(SHIPPED_POLICY), "file")
-    assert "file/export" in refused(capsys, str(SHIPPED_POLICY), "file/export")
+    assert "file is not a folder" in refused(capsys, str(OLDER_POLICY), "file")
+    assert "file/export" in refused(capsys, str(OLDER_POLICY), "file/export")
 
 
 def test_an_empty_folder_and_a_deep_one_are_taken() -> None:
     Path("empty").mkdir()
-    assert main([str(SHIPPED_POLICY), "empty"]) == 0
-    assert main([str(SHIPPED_POLICY), "a/b/c"]) == 0
+    assert main([str(OLDER_POLICY), "empty"]) == 0
+    assert main([str(OLDER_POLICY), "a/b/c"]) == 0
     assert {path.name for path in Path("a/b/c").iterdir()} == {path.name for path in Path("empty").iterdir()}
 
 
 def test_weights_with_nan(capsys: pytest.CaptureFixture[str]) -> None:
-    members = members_of(SHIPPED_POLICY)
+    members = members_of(OLDER_POLICY)
     weights = torch.load(io.BytesIO(members["policy.pth"]), weights_only=True)
     weights["action_net.bias"][2] = torch.nan
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     Path("model.zip").write_bytes(zip_bytes({**members, "policy.pth": buffer.getvalue()}))
     assert "action_net.bias holds infinite numbers or NaN" in refused(capsys, "model.zip", "export")
-    model, experiment = shipped()
-    policy = bounded_policy(Checkpoint(SHIPPED_POLICY, model), experiment.env)
+    model, experiment = older()
+    policy = bounded_policy(Checkpoint(OLDER_POLICY, model), experiment.env)
     with torch.no_grad():
         policy.action_net.weight[0, 0] = torch.inf
     with pytest.raises(ValueError, match=r"action_net\.weight holds NaN or infinite numbers"):
-        check_policy(SHIPPED_POLICY, policy)
+        check_policy(OLDER_POLICY, policy)
 
 
 def test_actions_that_never_change(capsys: pytest.CaptureFixture[str]) -> None:
-    parameters = dict(shipped()[0].parameters)
+    parameters = dict(older()[0].parameters)
     parameters["action_net.weight"] = torch.zeros_like(parameters["action_net.weight"])
     assert "the same action whatever it observes" in refused_model(capsys, parameters=parameters)
-    parameters = {**shipped()[0].parameters, "action_net.bias": torch.full((9,), 1e6)}
+    parameters = {**older()[0].parameters, "action_net.bias": torch.full((9,), 1e6)}
     assert "the same action whatever it observes" in refused_model(capsys, parameters=parameters)
 
 
@@ -139,7 +140,7 @@ def test_a_robot_that_is_not_the_one_of_the_training(
 
 
 def test_the_robot_of_the_training_is_taken() -> None:
-    write_zip(Path("model.zip"), dataclasses.replace(shipped()[0], own_facts=facts(robot_facts(BIPED))))
+    write_zip(Path("model.zip"), dataclasses.replace(older()[0], own_facts=facts(robot_facts(BIPED))))
     assert main(["model.zip", "export"]) == 0
     assert difference(robot_facts(BIPED), BIPED) is None
     assert difference({}, BIPED) is None
@@ -171,21 +172,21 @@ def test_an_observation_without_words() -> None:
 
 
 def test_a_graph_that_differs() -> None:
-    model, experiment = shipped()
-    policy = bounded_policy(Checkpoint(SHIPPED_POLICY, model), experiment.env)
+    model, experiment = older()
+    policy = bounded_policy(Checkpoint(OLDER_POLICY, model), experiment.env)
 
     def step(observation: Array, hidden: Array, cell: Array, error: float = 0.0) -> tuple[Array, Array, Array]:
         return observation[:, :9] + np.float32(error), hidden, cell
 
-    check_agreement(SHIPPED_POLICY, step, step, policy)
+    check_agreement(OLDER_POLICY, step, step, policy)
     for wrong in (1e-3, torch.nan):
         with pytest.raises(ValueError, match="differs from the original by"):
-            check_agreement(SHIPPED_POLICY, step, partial(step, error=wrong), policy)
+            check_agreement(OLDER_POLICY, step, partial(step, error=wrong), policy)
 
 
 def test_libraries_that_are_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "LIBRARIES", ("onnx", "no_such_library"))
-    line = refused(capsys, str(SHIPPED_POLICY), "export")
+    line = refused(capsys, str(OLDER_POLICY), "export")
     assert line == f"error: no_such_library is missing: {exporting.INSTALL}"
 
 
@@ -194,5 +195,5 @@ def test_a_disk_that_takes_nothing(capsys: pytest.CaptureFixture[str], monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in refused(capsys, str(SHIPPED_POLICY), "export")
+    assert "No space left on device" in refused(capsys, str(OLDER_POLICY), "export")
     assert list(Path("export").iterdir()) == []

@@ -23,10 +23,10 @@ from tests.app.export.exports import (
     export_of,
     make_agent,
     make_env,
+    older,
     physics,
     quiet,
     readings_of,
-    shipped,
 )
 
 COMMANDS = ((0.5, 0.0, 0.0), (0.0, 0.0, 0.0), (-0.3, 0.1, 0.0), (0.0, -0.2, 0.0), (0.8, 0.0, 0.0))
@@ -36,7 +36,7 @@ COMMANDS = ((0.5, 0.0, 0.0), (0.0, 0.0, 0.0), (-0.3, 0.1, 0.0), (0.0, -0.2, 0.0)
 @pytest.mark.parametrize("stopping_time", [0.0, 0.6])
 def test_it_agrees_with_pytorch_over_500_steps(stopping_time: float, tmp_path: Path) -> None:
     pytest.importorskip("mjbatch")
-    model, experiment = shipped()
+    model, experiment = older()
     gait = dataclasses.replace(experiment.env.gait, stopping_time=stopping_time)
     task = dataclasses.replace(experiment.env, gait=gait)
     facts = {**(model.own_facts or {}), "config": to_plain(dataclasses.replace(experiment, env=task))}
@@ -143,7 +143,7 @@ class Runners:
 
 def test_its_walk_measures_as_the_original(walk: Path) -> None:
     pytest.importorskip("mjbatch")
-    config = examination_config(quiet(shipped()[1].env), 4.0)
+    config = examination_config(quiet(older()[1].env), 4.0)
     original = make_env(config, num_envs=4)
     trials = constant((0.0, 0.0, 0.0), (0.5, 0.0, 0.0))
     expected = examine(make_agent(original), original, trials, seconds=4.0, warmup_s=1.0)
