@@ -74,22 +74,28 @@ class GenesisSimulator:
         self._genesis = gs
         self._viewer = viewer
 
-        self._scene = gs.Scene(
-            sim_options=gs.options.SimOptions(dt=config.control_dt, substeps=config.substeps),
-            rigid_options=gs.options.RigidOptions(
-                enable_self_collision=config.self_collision,
-                max_collision_pairs=config.max_collision_pairs,
-                iterations=config.iterations,
-                tolerance=config.tolerance,
-                batch_links_info=True,
-                batch_dofs_info=True,
-            ),
-            vis_options=gs.options.VisOptions(
-                rendered_envs_idx=[0], background_color=(0.80, 0.86, 0.92), ambient_light=(0.35, 0.35, 0.35)
-            ),
-            viewer_options=gs.options.ViewerOptions(camera_pos=CAMERA_OFFSET, camera_lookat=(0.0, 0.0, 0.3)),
-            show_viewer=viewer,
-        )
+        try:
+            self._scene = gs.Scene(
+                sim_options=gs.options.SimOptions(dt=config.control_dt, substeps=config.substeps),
+                rigid_options=gs.options.RigidOptions(
+                    enable_self_collision=config.self_collision,
+                    max_collision_pairs=config.max_collision_pairs,
+                    iterations=config.iterations,
+                    tolerance=config.tolerance,
+                    batch_links_info=True,
+                    batch_dofs_info=True,
+                ),
+                vis_options=gs.options.VisOptions(
+                    rendered_envs_idx=[0], background_color=(0.80, 0.86, 0.92), ambient_light=(0.35, 0.35, 0.35)
+                ),
+                viewer_options=gs.options.ViewerOptions(camera_pos=CAMERA_OFFSET, camera_lookat=(0.0, 0.0, 0.3)),
+                show_viewer=viewer,
+            )
+        except gs.GenesisException as error:
+            if not viewer:
+                raise
+            reason = " ".join(str(error).split()).partition(".")[0]
+            raise ValueError(f"Genesis cannot open a window here ({reason}); record a video instead.") from error
         self._scene.add_entity(gs.morphs.Plane(), material=gs.materials.Rigid(friction=GROUND_FRICTION))
         self._entity = self._scene.add_entity(
             morph(gs, robot),

@@ -59,6 +59,16 @@ def test_a_viewer_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
         GenesisSimulator(BIPED, 2, SimulationConfig(), CPU, viewer=True)
 
 
+@pytest.mark.genesis
+@pytest.mark.skipif(sys.platform != "linux", reason="windows open without an X server there")
+def test_a_display_that_nobody_serves_is_refused(
+    genesis_simulation: GenesisSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":7777")
+    with pytest.raises(ValueError, match=r"cannot open a window here \(No display detected\); record a video"):
+        GenesisSimulator(BIPED, 2, SimulationConfig(), CPU, viewer=True)
+
+
 @pytest.mark.parametrize("version", ["1.3.9", "1.5.0", "1.40.0", "0.4.6", "2.0"])
 def test_another_version_of_genesis_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: version)
