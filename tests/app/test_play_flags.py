@@ -29,7 +29,10 @@ from tests.end_to_end.command import assert_one_line_error, run_program
         (["--video-robots", "4"], ["--video-robots", "--video walk.mp4"]),
         (["--video-robots", "17", "--video", "a.mp4"], ["--video-robots", "from 1 to 16", "17"]),
         (["--video-robots", "4", "--video", "a.mp4", "-B", "3"], ["--video-robots 4", "--num-envs 3"]),
-        (["--video-robots", "4", "--video", "a.mp4", "--agent", "zero"], ["--video-robots 4", "--simulator mujoco"]),
+        (
+            ["--video-robots", "4", "--video", "a.mp4", "--agent", "zero", "--simulator", "genesis"],
+            ["--video-robots 4", "--simulator mujoco"],
+        ),
         (["--no-overlay"], ["--no-overlay", "--video"]),
         (["--video", "nowhere/walk.mp4"], ["--video nowhere/walk.mp4"]),
         (["--video", "w" * 300 + ".mp4"], ["--video", "cannot be written"]),

@@ -155,4 +155,4 @@ def test_missing_mujoco_is_noticed_before_genesis_starts(capsys: pytest.CaptureF
     line = fails(capsys, "--agent", "zero", "--evaluate", "--simulator", "both", made_of=missing)
     assert line == "error: MuJoCo is not installed"
     assert capsys.readouterr().out == ""
-    assert play(["--agent", "zero", "--seconds", "0.1"], missing) == 0
+    assert play(["--agent", "zero", "--seconds", "0.1", "--simulator", "genesis"], missing) == 0

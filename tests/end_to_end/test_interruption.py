@@ -133,7 +133,7 @@ def test_after_the_last_save_the_training_is_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "line", "seconds", "number"),
     [
-        pytest.param((), "Compiling simulator", 2.0, signal.SIGINT, marks=pytest.mark.genesis),
+        pytest.param(("--simulator", "genesis"), "Compiling simulator", 2.0, signal.SIGINT, marks=pytest.mark.genesis),
         (("--simulator", "mujoco", "--episodes", FOR_EVER), "trained for", 8.0, signal.SIGTERM),
         (("--simulator", "mujoco", "--evaluate"), "examining", 1.0, signal.SIGINT),
     ],

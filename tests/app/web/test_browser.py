@@ -14,6 +14,7 @@ import pytest
 from app.load import SHIPPED_POLICY
 from app.steering.loop import command_limits
 from configs.presets import PRESETS
+from ppo.checkpoint.sb3_zip import read_zip
 from tests.app.browser import CHROMIUM, FLAGS, needs_chromium, sync_api
 from tests.app.fake_engines import save_model
 from tests.end_to_end.command import ROOT, USER_ENVIRONMENT, command_line
@@ -161,7 +162,7 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     page.get_by_role("button", name="pause (P)").wait_for()
 
     # Another checkpoint walks.
-    page.get_by_text("trained for 8,011,776 control steps").wait_for()
+    page.get_by_text(f"trained for {read_zip(SHIPPED_POLICY).num_timesteps:,} control steps").wait_for()
     page.get_by_label("checkpoint").click()
     page.get_by_role("option", name="biped_model_1000_steps").click()
     page.get_by_text("trained for 1,000 control steps").wait_for()
