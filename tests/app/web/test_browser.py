@@ -28,6 +28,7 @@ from app.web.gamepad import DEAD_ZONE
 
 pytestmark = needs_chromium
 
+SHIPPED = read_zip(SHIPPED_POLICY)
 # The last three for 3D without a graphics card.
 IN_3D = (*FLAGS, "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PATIENCE_S = 90.0
@@ -67,11 +68,18 @@ class Opened(NamedTuple):
     """Folder of the run."""
 
 
+def save_other(run: Path, num_timesteps: int) -> None:
+    """Save another policy of the same task in the folder of a run."""
+    path = run / f"biped_model_{num_timesteps}_steps.zip"
+    observation_dim = SHIPPED.observation_dim
+    save_model(path, experiment=PRESETS["robust"], observation_dim=observation_dim, num_timesteps=num_timesteps)
+
+
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     """A browser on the page of a run with two checkpoints, the newer one the policy that comes with the project."""
     run = tmp_path / "logs" / "walk"
-    save_model(run / "biped_model_1000_steps.zip", experiment=PRESETS["robust"], num_timesteps=1000)
+    save_other(run, 1000)
     shutil.copy(SHIPPED_POLICY, run / "model_final.zip")
     words = command_line("play.py", "--web", "--exp-name", "walk", "--port", "18080")
     program = subprocess.Popen(
@@ -162,14 +170,14 @@ def test_a_robot_is_steered_in_the_browser(opened: Opened) -> None:
     page.get_by_role("button", name="pause (P)").wait_for()
 
     # Another checkpoint walks.
-    page.get_by_text(f"trained for {read_zip(SHIPPED_POLICY).num_timesteps:,} control steps").wait_for()
+    page.get_by_text(f"trained for {SHIPPED.num_timesteps:,} control steps").wait_for()
     page.get_by_label("checkpoint").click()
     page.get_by_role("option", name="biped_model_1000_steps").click()
     page.get_by_text("trained for 1,000 control steps").wait_for()
 
     # So does what a training saves meanwhile.
     page.get_by_label("always the newest").check()
-    save_model(opened.run / "biped_model_2000_steps.zip", experiment=PRESETS["robust"], num_timesteps=2000)
+    save_other(opened.run, 2000)
     page.get_by_text("trained for 2,000 control steps").wait_for()
 
     # All of it came from here, and nothing went wrong.
