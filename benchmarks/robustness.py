@@ -1,6 +1,6 @@
 """What helps against disturbances: `python -m benchmarks.robustness [--json FILE]`.
 
-Latency, motor strength, mass and friction of a disturbed robot show in no observation, only in what comes of actions.
+Latency, motor strength, mass and friction of a disturbed robot show the actor only in what comes of its actions.
 The task of the `robust` or the `hardware` preset is learned by its network, by the same network with its memory erased
 before every step, which makes it a feed-forward policy, and by its network with a curriculum: disturbances that grow
 for 40 s. All are examined as `play.py --evaluate --disturbed` does. Trainings run side by side, one process each.

@@ -159,6 +159,17 @@ ROUGH = RandomizationConfig(
 """Robots that are not like the model: 15 % more or less mass, weak and slack motors, actions that arrive 0 to 40 ms
 late, slippery ground, and pushes."""
 
+TOLD_TO_CRITIC = replace(
+    CLOCKED_WALK.observations,
+    contact_force=True,
+    friction=True,
+    motor_strength=True,
+    added_mass=True,
+    latency=True,
+    last_push=True,
+)
+"""With what `ROUGH` does to a robot, which no actor sees."""
+
 ROBUST = replace(
     CPU,
     preset="robust",
@@ -172,16 +183,7 @@ ROBUST = replace(
         CLOCKED_WALK,
         commands=replace(CLOCKED_WALK.commands, standing_probability=0.4, resampling_time_s=2.5),
         rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
-        observations=replace(
-            CLOCKED_WALK.observations,
-            contact_force=True,
-            friction=True,
-            motor_strength=True,
-            added_mass=True,
-            latency=True,
-            last_push=True,
-            critic_only=("contact_force", "friction", "motor_strength", "added_mass", "latency", "last_push"),
-        ),
+        observations=TOLD_TO_CRITIC,
         randomization=replace(ROUGH, push_speed=0.6, push_interval_s=1.0, growth_s=40.0),
     ),
 )
@@ -225,15 +227,9 @@ HARDWARE = replace(
         commands=replace(CLOCKED_WALK.commands, standing_probability=0.4),
         rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
         observations=replace(
-            CLOCKED_WALK.observations,
+            TOLD_TO_CRITIC,
             projected_gravity=True,
             other_joints=True,
-            contact_force=True,
-            friction=True,
-            motor_strength=True,
-            added_mass=True,
-            latency=True,
-            last_push=True,
             center_of_mass=True,
             stiffness=True,
             damping=True,
