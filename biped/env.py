@@ -15,8 +15,7 @@ from biped.task.commands import Commands, tracking_metrics
 from biped.task.contact_sensor import ContactSensor
 from biped.task.course import Course
 from biped.task.disturbances import Disturbances
-from biped.task.gait import FootAlternation, Gait, is_standing, scheduled_contact
-from biped.task.harmonic_motion import HarmonicMotion
+from biped.task.gait import Gait, is_standing, scheduled_contact
 from biped.task.last_push import LastPush
 from biped.task.mirror import Mirror
 from biped.task.observation_sources import knowledge_at_rest, state_at_rest
@@ -24,6 +23,7 @@ from biped.task.observations import critic_only_columns, observation_image
 from biped.task.observer import Observer
 from biped.task.randomization import Randomization, uniform_integer
 from biped.task.reset import InitialPose, InitialPoses
+from biped.task.reward_memory import RewardMemory
 from biped.task.reward_terms import RewardInputs
 from biped.task.rewards import Rewards
 from biped.task.sensors import Sensors
@@ -33,8 +33,8 @@ from ppo.env import Recorder, Step
 SAVED = ("episode_steps", "_began", "mirrored", "_joint_velocity", "_action", "_observation")
 """Tensors of an environment that continuing exactly needs, beside those of its parts."""
 PARTS = (
-    *("randomization", "actuators", "commands", "gait", "foot_alternation", "harmonic_motion"),
-    *("contact_sensor", "sensors", "disturbances", "course", "last_push"),
+    *("randomization", "actuators", "commands", "gait", "contact_sensor"),
+    *("sensors", "disturbances", "course", "last_push"),
 )
 """What an environment consists of and remembers something from one control step to the next."""
 
@@ -75,10 +75,8 @@ class BipedEnv:
         self.rewards = Rewards(config.rewards, robot, self.control_dt, device)
         air_time = "landed_air_time" in self.rewards.needs
         self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator, needs_air_time=air_time)
-        self.foot_alternation = FootAlternation(config.gait, num_envs, self.control_dt, device)
-        tracked = robot.joint_indices(config.harmonic_motion.joints or robot.rhythmic_joints)
-        self.harmonic_motion = HarmonicMotion(
-            config.harmonic_motion, tracked, default_joint_position, num_envs, self.control_dt
+        self.reward_memory = RewardMemory(
+            self.rewards.needs, config.gait, config.harmonic_motion, robot, num_envs, self.control_dt, device
         )
         self.initial_poses = InitialPoses(config.reset, robot, num_envs, self._generator)
         self.contact_sensor = ContactSensor(config.randomization, num_envs, self._generator)
@@ -106,7 +104,6 @@ class BipedEnv:
         self._observation = torch.zeros(num_envs, self.observation_dim, device=device)
         self._at_rest = state_at_rest(robot, num_envs, device)
         self._knowledge_at_rest = knowledge_at_rest(robot, num_envs, device)
-        self._unknown = torch.full((num_envs,), torch.nan, device=device)
         self.sensors = Sensors(self.observer, self._at_rest, config.randomization.sensor_delay_steps[1])
 
     @property
@@ -270,11 +267,12 @@ class BipedEnv:
         self.simulator.close()
 
     def _parts(self) -> dict[str, Buffers]:
-        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
+        own = {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
+        return own | self.reward_memory.parts
 
     def _reward_inputs(self, state: State, previous_action: Tensor, end: EpisodeEnd) -> RewardInputs:
-        """Collect what the reward terms look at; what is costly to follow is followed only if a term needs it."""
-        gait, needs = self.gait, self.rewards.needs
+        """Collect what the reward terms look at."""
+        gait = self.gait
         return RewardInputs(
             state=state,
             command=self.command,
@@ -285,11 +283,8 @@ class BipedEnv:
             scheduled_contact=scheduled_contact(gait.phase, self._standing, gait.config),
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
-            alternation=self.foot_alternation.step(gait.contact) if "alternation" in needs else self._unknown,
-            harmonic_motion=self.harmonic_motion.step(state.joint_position, state.joint_velocity)
-            if "harmonic_motion" in needs
-            else self._unknown,
             fell=end.fell,
+            **self.reward_memory.step(state, gait.contact),
         )
 
     def _observe(self, state: State, measurement: Tensor, noise: Tensor) -> Tensor:
@@ -336,8 +331,7 @@ class BipedEnv:
         self.randomization.redraw(mask)
         self.actuators.reset(mask)
         self.gait.reset(mask)
-        self.foot_alternation.reset(mask)
-        self.harmonic_motion.reset(mask, pose.joint_position)
+        self.reward_memory.reset(mask, pose.joint_position)
         self.contact_sensor.reset(mask)
         self.disturbances.reset(mask)
         self._action.masked_fill_(masked, 0.0)

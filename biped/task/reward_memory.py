@@ -1,0 +1,61 @@
+"""What reward terms need to know of earlier control steps."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from biped.robots.robot import Robot
+from biped.simulators.state import State
+from biped.task.buffers import Buffers
+from biped.task.gait import FootAlternation, GaitConfig
+from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+
+
+class RewardMemory(Buffers):
+    """Follows `N` robots for the terms that are paid for; what none of them needs is neither computed nor saved."""
+
+    def __init__(
+        self,
+        needs: Collection[str],
+        gait: GaitConfig,
+        harmonic_motion: HarmonicMotionConfig,
+        robot: Robot,
+        num_envs: int,
+        control_dt: float,
+        device: torch.device,
+    ) -> None:
+        """Follow what is among the `needs` of the terms, see `biped.task.rewards.term`, of robots at rest."""
+        self.foot_alternation = FootAlternation(gait, num_envs, control_dt, device) if "alternation" in needs else None
+        tracked = robot.joint_indices(harmonic_motion.joints or robot.rhythmic_joints)
+        default_joint_position = torch.tensor(robot.default_joint_position, device=device)
+        self.harmonic_motion = (
+            HarmonicMotion(harmonic_motion, tracked, default_joint_position, num_envs, control_dt)
+            if "harmonic_motion" in needs
+            else None
+        )
+        self._unknown = torch.full((num_envs,), torch.nan, device=device)
+
+    @property
+    def parts(self) -> dict[str, Buffers]:
+        """What is followed, by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, Buffers)}
+
+    def step(self, state: State, contact: Tensor) -> dict[str, Tensor]:
+        """Take in a control step with the contacts `[N, 2]` bool.
+
+        Returns:
+            Fields of `biped.task.reward_terms.RewardInputs`; NaN for what is not followed.
+        """
+        alternation, motion = self.foot_alternation, self.harmonic_motion
+        return {
+            "alternation": alternation.step(contact) if alternation else self._unknown,
+            "harmonic_motion": motion.step(state.joint_position, state.joint_velocity) if motion else self._unknown,
+        }
+
+    def reset(self, mask: Tensor, joint_position: Tensor) -> None:
+        """Begin anew for the robots in `mask` `[N]` bool, at rest in `joint_position` `[N, J]` rad."""
+        if self.foot_alternation:
+            self.foot_alternation.reset(mask)
+        if self.harmonic_motion:
+            self.harmonic_motion.reset(mask, joint_position)
