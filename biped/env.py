@@ -76,7 +76,14 @@ class BipedEnv:
         air_time = "landed_air_time" in self.rewards.needs
         self.gait = Gait(config.gait, num_envs, self.control_dt, self._generator, needs_air_time=air_time)
         self.reward_memory = RewardMemory(
-            self.rewards.needs, config.gait, config.harmonic_motion, robot, num_envs, self.control_dt, device
+            self.rewards.needs,
+            config.gait,
+            config.harmonic_motion,
+            config.rewards.mean_time_constant,
+            robot,
+            num_envs,
+            self.control_dt,
+            device,
         )
         self.initial_poses = InitialPoses(config.reset, robot, num_envs, self._generator)
         self.contact_sensor = ContactSensor(config.randomization, num_envs, self._generator)
@@ -284,7 +291,7 @@ class BipedEnv:
             touchdown=gait.touchdown,
             landed_air_time=gait.landed_air_time,
             fell=end.fell,
-            **self.reward_memory.step(state, gait.contact),
+            **self.reward_memory.step(state, gait.contact, self.command),
         )
 
     def _observe(self, state: State, measurement: Tensor, noise: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from biped.simulators.state import State
 from biped.task.buffers import Buffers
 from biped.task.gait import FootAlternation, GaitConfig
 from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
+from biped.task.mean_velocity import MeanVelocityError
 
 
 class RewardMemory(Buffers):
@@ -20,6 +21,7 @@ class RewardMemory(Buffers):
         needs: Collection[str],
         gait: GaitConfig,
         harmonic_motion: HarmonicMotionConfig,
+        mean_time_constant: float,
         robot: Robot,
         num_envs: int,
         control_dt: float,
@@ -34,6 +36,11 @@ class RewardMemory(Buffers):
             if "harmonic_motion" in needs
             else None
         )
+        self.mean_velocity_error = (
+            MeanVelocityError(mean_time_constant, num_envs, control_dt, device)
+            if "mean_velocity_error" in needs
+            else None
+        )
         self._unknown = torch.full((num_envs,), torch.nan, device=device)
 
     @property
@@ -41,16 +48,17 @@ class RewardMemory(Buffers):
         """What is followed, by name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, Buffers)}
 
-    def step(self, state: State, contact: Tensor) -> dict[str, Tensor]:
-        """Take in a control step with the contacts `[N, 2]` bool.
+    def step(self, state: State, contact: Tensor, command: Tensor) -> dict[str, Tensor]:
+        """Take in a control step with the contacts `[N, 2]` bool under `command` `[N, 3]`.
 
         Returns:
             Fields of `biped.task.reward_terms.RewardInputs`; NaN for what is not followed.
         """
-        alternation, motion = self.foot_alternation, self.harmonic_motion
+        alternation, motion, velocity = self.foot_alternation, self.harmonic_motion, self.mean_velocity_error
         return {
             "alternation": alternation.step(contact) if alternation else self._unknown,
             "harmonic_motion": motion.step(state.joint_position, state.joint_velocity) if motion else self._unknown,
+            "mean_velocity_error": velocity.step(state, command) if velocity else self._unknown[:, None].expand(-1, 3),
         }
 
     def reset(self, mask: Tensor, joint_position: Tensor) -> None:
@@ -59,3 +67,5 @@ class RewardMemory(Buffers):
             self.foot_alternation.reset(mask)
         if self.harmonic_motion:
             self.harmonic_motion.reset(mask, joint_position)
+        if self.mean_velocity_error:
+            self.mean_velocity_error.reset(mask)

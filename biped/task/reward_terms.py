@@ -13,6 +13,7 @@ from torch import Tensor
 
 from biped.robots.robot import Robot
 from biped.simulators.state import State
+from biped.task.mean_velocity import velocity_error
 from ppo.value_ranges import Range
 
 
@@ -26,6 +27,12 @@ class RewardParameters:
     """m^2/s^2."""
     wz_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.25
     """rad^2/s^2."""
+    mean_velocity_scale: Annotated[float, Range(1e-6, 1e6)] = 0.1
+    """m/s."""
+    mean_yaw_rate_scale: Annotated[float, Range(1e-6, 1e6)] = 0.1
+    """rad/s."""
+    mean_time_constant: Annotated[float, Range(0.0, 1e6)] = 0.6
+    """s; averages of the velocity forget with this time constant. About one period of the gait."""
     large_tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
     """Degrees."""
     low_height_limit: Annotated[float | None, Range(-1e6, 1e6)] = None
@@ -66,6 +73,8 @@ class RewardInputs(NamedTuple):
     """`[N]` value of the steps taken, 0, 0.5 or 1; NaN unless a term that is paid for needs it."""
     harmonic_motion: Tensor
     """`[N]` score, 0 to 1; NaN unless a term that is paid for needs it."""
+    mean_velocity_error: Tensor
+    """`[N, 3]` m/s, m/s, rad/s beyond the command, averaged; NaN unless a term that is paid for needs it."""
     fell: Tensor
     """`[N]` bool."""
 
@@ -113,9 +122,18 @@ def robot_constants(
 
 def tracking(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
     """Follow the commanded forward velocity, leftward velocity and yaw rate: three terms, `[N, 3]`."""
-    linear, angular = inputs.state.base_linear_velocity, inputs.state.base_angular_velocity
-    error = torch.cat((linear[:, :2], angular[:, 2:]), dim=1) - inputs.command
-    return torch.exp(error.square() * robot.tracking_sharpness)
+    return torch.exp(velocity_error(inputs.state, inputs.command).square() * robot.tracking_sharpness)
+
+
+def mean_velocity(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
+    """Follow the commanded planar velocity on average; the peak is sharp, so that small errors cost something, too."""
+    error = torch.linalg.vector_norm(inputs.mean_velocity_error[:, :2], dim=-1)
+    return torch.exp(error / -parameters.mean_velocity_scale)
+
+
+def mean_yaw_rate(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
+    """Follow the commanded yaw rate on average."""
+    return torch.exp(inputs.mean_velocity_error[:, 2].abs() / -parameters.mean_yaw_rate_scale)
 
 
 def alive(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:

@@ -46,9 +46,9 @@ def term(
         function: computes the term.
         weight: reward per second for a term of value 1; 0 switches the term off.
         at_once: what happens at one instant, and is paid its weight at once, whatever the duration of a control step.
-        needs: fields of `RewardInputs` that are costly to follow, `landed_air_time`, `alternation` and
-            `harmonic_motion`, if the term looks at them; they are followed only where a term that is paid for needs
-            them.
+        needs: fields of `RewardInputs` that are costly to follow, `landed_air_time`, `alternation`,
+            `harmonic_motion` and `mean_velocity_error`, if the term looks at them; they are followed only where a
+            term that is paid for needs them.
         column: of what the function returns, where it returns several terms; it is called once for all of them.
     """
     return entry(weight, Term(function, at_once, needs, column))
@@ -68,6 +68,10 @@ class RewardWeights:
     """`exp(-error^2 / vy_sigma)` of the leftward velocity."""
     track_wz: Weight = term(terms.tracking, 0.0, column=2)
     """`exp(-error^2 / wz_sigma)` of the yaw rate."""
+    mean_velocity: Weight = term(terms.mean_velocity, 0.0, needs=("mean_velocity_error",))
+    """`exp(-error / mean_velocity_scale)` of the planar velocity averaged over about a stride."""
+    mean_yaw_rate: Weight = term(terms.mean_yaw_rate, 0.0, needs=("mean_velocity_error",))
+    """`exp(-error / mean_yaw_rate_scale)` of the yaw rate averaged over about a stride."""
     alive: Weight = term(terms.alive, 0.5)
     """1, always."""
     vertical_velocity: Weight = term(terms.vertical_velocity, -2.0)

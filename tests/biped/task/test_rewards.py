@@ -29,6 +29,7 @@ def make_inputs(num_envs: int = 1) -> RewardInputs:
         landed_air_time=torch.zeros(num_envs, 2),
         alternation=torch.zeros(num_envs),
         harmonic_motion=torch.zeros(num_envs),
+        mean_velocity_error=torch.zeros(num_envs, 3),
         fell=torch.zeros(num_envs, dtype=torch.bool),
     )
 
@@ -69,6 +70,8 @@ CASES = {
         with_state(base_angular_velocity=torch.tensor([[0.0, 0.0, 1.0]])),
         math.exp(-4.0),
     ),
+    "mean_velocity": (make_inputs()._replace(mean_velocity_error=torch.tensor([[0.03, -0.04, 9.0]])), math.exp(-0.5)),
+    "mean_yaw_rate": (make_inputs()._replace(mean_velocity_error=torch.tensor([[9.0, 9.0, -0.2]])), math.exp(-2.0)),
     "alive": (make_inputs(), 1.0),
     "vertical_velocity": (with_state(base_linear_velocity=torch.tensor([[1.0, 1.0, -0.3]])), 0.09),
     "roll_pitch_rate": (with_state(base_angular_velocity=torch.tensor([[1.0, -2.0, 3.0]])), 5.0),
@@ -115,6 +118,8 @@ AT_REST = {
     "track_vx": 1.0,
     "track_vy": 1.0,
     "track_wz": 1.0,
+    "mean_velocity": 1.0,
+    "mean_yaw_rate": 1.0,
     "alive": 1.0,
     "torso_stability": 1.0,
     "clock_contact": 2.0,
