@@ -123,9 +123,9 @@ WIDER = replace(CPU.policy, lstm_hidden_size=128, pi=(128,), vf=(128,))
 TURN = replace(
     QUICK,
     preset="turn",
-    total_timesteps=3_600_000,
-    eval_freq=600_000,
-    save_freq=1_200_000,
+    total_timesteps=6_000_000,
+    eval_freq=1_000_000,
+    save_freq=1_500_000,
     ppo=replace(QUICK.ppo, learning_rate=1e-3),
     policy=WIDER,
     env=replace(
@@ -134,18 +134,19 @@ TURN = replace(
             CLOCKED_WALK.commands,
             linear_velocity_x=(-0.4, 0.9),
             yaw_rate=(-0.6, 0.6),
-            standing_probability=0.25,
+            standing_probability=0.3,
+            resampling_time_s=2.5,
             course_gain=1.0,
         ),
         gait=replace(CLOCKED_WALK.gait, stopping_time=1.2),
-        rewards=replace(CLOCKED_WALK.rewards, track_wz=3.0, wz_sigma=0.15),
+        rewards=replace(CLOCKED_WALK.rewards, track_wz=3.0, wz_sigma=0.15, mean_velocity=3.0),
         randomization=replace(CLOCKED_WALK.randomization, push_speed=0.3, push_interval_s=2.0),
         episode_length_s=8.0,
     ),
 )
 """For robots with hip joints about the vertical: walking, turning and staying on course. They are larger than the
-biped, and take two strides to stop. What fells them are their first steps and standing for long: episodes are short, a
-quarter of the commands are to stand, and robots are pushed."""
+biped, and take two strides to stop. What fells them are their first steps, sudden changes and standing for long:
+episodes are short, commands change often, many of them are to stand, and robots are pushed."""
 
 ROUGH = RandomizationConfig(
     friction=(0.4, 1.25),
@@ -225,7 +226,7 @@ HARDWARE = replace(
     env=replace(
         CLOCKED_WALK,
         commands=replace(CLOCKED_WALK.commands, standing_probability=0.4),
-        rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06),
+        rewards=replace(CLOCKED_WALK.rewards, track_vy=2.5, vy_sigma=0.06, mean_velocity=2.0),
         observations=replace(
             TOLD_TO_CRITIC,
             projected_gravity=True,
