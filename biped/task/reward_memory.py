@@ -28,20 +28,25 @@ class RewardMemory(Buffers):
         device: torch.device,
     ) -> None:
         """Follow what is among the `needs` of the terms, see `biped.task.rewards.term`, of robots at rest."""
-        self.foot_alternation = FootAlternation(gait, num_envs, control_dt, device) if "alternation" in needs else None
-        tracked = robot.joint_indices(harmonic_motion.joints or robot.rhythmic_joints)
-        default_joint_position = torch.tensor(robot.default_joint_position, device=device)
-        self.harmonic_motion = (
-            HarmonicMotion(harmonic_motion, tracked, default_joint_position, num_envs, control_dt)
-            if "harmonic_motion" in needs
-            else None
-        )
-        self.mean_velocity_error = (
-            MeanVelocityError(mean_time_constant, num_envs, control_dt, device)
-            if "mean_velocity_error" in needs
-            else None
-        )
-        self._unknown = torch.full((num_envs,), torch.nan, device=device)
+        self.foot_alternation: FootAlternation | None = None
+        self.harmonic_motion: HarmonicMotion | None = None
+        self.mean_velocity_error: MeanVelocityError | None = None
+        if "alternation" in needs:
+            self.foot_alternation = FootAlternation(gait, num_envs, control_dt, device)
+        if "harmonic_motion" in needs:
+            tracked = robot.joint_indices(harmonic_motion.joints or robot.rhythmic_joints)
+            default_joint_position = torch.tensor(robot.default_joint_position, device=device)
+            self.harmonic_motion = HarmonicMotion(
+                harmonic_motion, tracked, default_joint_position, num_envs, control_dt
+            )
+        if "mean_velocity_error" in needs:
+            self.mean_velocity_error = MeanVelocityError(mean_time_constant, num_envs, control_dt, device)
+        unknown = torch.full((num_envs, 3), torch.nan, device=device)
+        self._unknown = {
+            "alternation": unknown[:, 0],
+            "harmonic_motion": unknown[:, 0],
+            "mean_velocity_error": unknown,
+        }
 
     @property
     def parts(self) -> dict[str, Buffers]:
@@ -54,12 +59,14 @@ class RewardMemory(Buffers):
         Returns:
             Fields of `biped.task.reward_terms.RewardInputs`; NaN for what is not followed.
         """
-        alternation, motion, velocity = self.foot_alternation, self.harmonic_motion, self.mean_velocity_error
-        return {
-            "alternation": alternation.step(contact) if alternation else self._unknown,
-            "harmonic_motion": motion.step(state.joint_position, state.joint_velocity) if motion else self._unknown,
-            "mean_velocity_error": velocity.step(state, command) if velocity else self._unknown[:, None].expand(-1, 3),
-        }
+        values = dict(self._unknown)
+        if self.foot_alternation:
+            values["alternation"] = self.foot_alternation.step(contact)
+        if self.harmonic_motion:
+            values["harmonic_motion"] = self.harmonic_motion.step(state.joint_position, state.joint_velocity)
+        if self.mean_velocity_error:
+            values["mean_velocity_error"] = self.mean_velocity_error.step(state, command)
+        return values
 
     def reset(self, mask: Tensor, joint_position: Tensor) -> None:
         """Begin anew for the robots in `mask` `[N]` bool, at rest in `joint_position` `[N, J]` rad."""
