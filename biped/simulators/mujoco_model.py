@@ -34,6 +34,8 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
     spec.option.tolerance = config.tolerance
     # Treats the damping of joints and servos implicitly: 0.8 N m s/rad is much for a foot of 0.01 kg m^2.
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # Contacts that could be solved apart, those of other bodies, are not there, and looking for them takes time.
+    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
     cones = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC}
     spec.option.cone = cones[config.friction_cone]
     if not any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.body(robot.base_link).joints):
