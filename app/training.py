@@ -19,6 +19,7 @@ from app.examiner import build_examiner
 from app.experiment import CHECKPOINT_PREFIX, Experiment, to_plain
 from app.filming.films import Films
 from app.going_on import check_agreement, go_on
+from app.next_command import command
 from app.preparation import prepare
 from app.process_group import join_processes
 from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
@@ -223,6 +224,9 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
         interrupted = trainer.learner.num_timesteps < experiment.total_timesteps
         action = "interrupted; continue with: " if interrupted else "done; see it walk with: "
         console.message(action + next_command(experiment, run.checkpoints.folder, interrupted=interrupted))
+        if trainer.best_is_earlier and not interrupted:
+            best = command("play.py", str(run.checkpoints.folder / "model_best.zip"))
+            console.message(f"an earlier model did better in its examination: {best}")
     return 128 + number if number else 0
 
 

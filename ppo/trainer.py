@@ -60,6 +60,8 @@ class Trainer:
         self.checkpoints, self.console, self.logger = checkpoints, console, logger
         self.evaluator = evaluator
         self.signal = AgreedSignal(learner.processes, learner.env.device)
+        self.best_is_earlier = False
+        """Whether the last evaluation was worse than that of `model_best.zip`."""
 
     def train(self) -> int | None:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
@@ -154,6 +156,8 @@ class Trainer:
         if self.logger is not None:
             for name, picture in pictures.items():
                 self.logger.log_picture(f"eval/{name}", picture, learner.num_timesteps)
+        # One that was interrupted has no values.
+        self.best_is_earlier = bool(values) and score < learner.best_score
         if not score > learner.best_score:
             return False
         learner.best_score = score

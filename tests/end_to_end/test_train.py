@@ -190,7 +190,9 @@ def test_two_processes(tmp_path: Path) -> None:
     events = EventAccumulator(str(run_folder(tmp_path) / "RecurrentPPO_1"))
     events.Reload()
     assert {"eval/trials_passed", "eval/points", "eval/survival"} <= set(events.Tags()["scalars"])
-    assert read_zip(run_folder(tmp_path) / "model_best.zip").num_timesteps in (384, 768, 1152)
+    best = read_zip(run_folder(tmp_path) / "model_best.zip").num_timesteps
+    assert best in (384, 768, 1152)
+    assert ("an earlier model did better" in result.stdout) == (best < 1152)
     assert read_zip(run_folder(tmp_path) / "model_final.zip").num_timesteps == 3 * STEPS_PER_ITERATION
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 import os
 import signal
 import time
@@ -161,6 +162,17 @@ def test_evaluations_are_told_logged_and_only_a_better_one_replaces_the_best(tmp
     assert pictures == [("eval/face", b"a smile", step) for step in (512, 768)]
     assert "evaluation at 512 steps: grade 3\n" in stream.getvalue()
     assert read_zip(tmp_path / "model_best.zip").num_timesteps == 512
+    assert trainer.best_is_earlier
+
+
+@pytest.mark.parametrize("last", [Verdict(3.0, {"grade": 3.0}, ""), Verdict(-math.inf, {}, "interrupted")])
+def test_an_evaluation_that_is_no_worse_or_broken_off_is_not_called_worse(tmp_path: Path, last: Verdict) -> None:
+    verdicts = iter([Verdict(3.0, {"grade": 3.0}, ""), Verdict(1.0, {"grade": 1.0}, ""), last])
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 768)
+    trainer.evaluator = lambda policy: next(verdicts)
+    trainer.budget = Budget(768, save_freq=100_000, eval_freq=256)
+    trainer.train()
+    assert not trainer.best_is_earlier
 
 
 def test_the_speed_is_that_of_work_that_is_done(tmp_path: Path) -> None:
