@@ -76,7 +76,8 @@ class Choice:
             self._file.options = names
         put(self._file, played or NONE_CHOSEN)
 
-    def _choose(self, event: viser.GuiEvent[Any]) -> None:
+    async def _choose(self, event: viser.GuiEvent[Any]) -> None:
+        # In viser's own loop: until one of its threads has come to it, `refresh` may have put back what is played.
         path = self._checkpoints.of_run(self._run.value).get(self._file.value)
         if event.client is not None and path is not None:
             self._ask(path)

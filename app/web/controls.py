@@ -114,13 +114,14 @@ class Controls:
             self._pause.label = label
             self._advance.disabled = not status.paused
 
-    def _steer(self, event: viser.GuiEvent[Any]) -> None:
-        # What `show` has set comes here as well, from no browser.
+    async def _steer(self, event: viser.GuiEvent[Any]) -> None:
+        # In viser's own loop: until one of its threads has come to it, `show` may have put back what was before. What
+        # that has set comes here as well, from no browser.
         if event.client is not None:
             forward, leftward, turn = (float(slider.value) for slider in self._sliders)
             self._submit(Steer((forward, leftward, turn)))
 
-    def _slip(self, event: viser.GuiEvent[Any]) -> None:
+    async def _slip(self, event: viser.GuiEvent[Any]) -> None:
         if event.client is not None:
             self._submit(Friction(float(self._friction.value)))
 
