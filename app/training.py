@@ -225,7 +225,7 @@ def train(experiment: Experiment, model: Sb3Model | None, run: Run) -> int:
         action = "interrupted; continue with: " if interrupted else "done; see it walk with: "
         console.message(action + next_command(experiment, run.checkpoints.folder, interrupted=interrupted))
         if trainer.best_is_earlier and not interrupted:
-            best = command("play.py", str(run.checkpoints.folder / "model_best.zip"))
+            best = command("play.py", options={"--checkpoint": run.checkpoints.folder / "model_best.zip"})
             console.message(f"an earlier model did better in its examination: {best}")
     return 128 + number if number else 0
 
