@@ -226,7 +226,9 @@ class Learner:
         return {**state, "minibatch_generator": self.minibatch_generator.get_state()} if state else {}
 
     def start_from(self, model: Sb3Model) -> None:
-        """Take over weights, action bounds, optimiser and step count of a saved model, and nothing else.
+        """Take over weights, action bounds, normalisation, optimiser and step count of a saved model.
+
+        A learning rate that falls begins anew from there.
 
         Args:
             model: of the same network, with as many observations and actions.

@@ -68,7 +68,9 @@ class ObservationNormalizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self._sums.copy_(state["sums"])
-        self._measure()
+        # Nothing has been observed where a training was stopped in its first rollout.
+        if self._sums[0].any():
+            self._measure()
 
     def _measure(self) -> None:
         count, total, squares = self._sums

@@ -67,13 +67,16 @@ class Trainer:
         """Train until the budget is spent or a signal comes; the signal's number, or None, is returned.
 
         SIGINT, SIGTERM and SIGHUP let the current control step or pass through the network finish and save
-        `model_interrupted.zip`. Any other exception saves `model_interrupted.zip` as well and is raised again.
+        `model_interrupted.zip`. A second one and any other exception save it without the environments, once something
+        has been learned. A run that is continued and learns nothing keeps the models that it has.
 
         Raises:
             TrainingFailedError: training cannot go on, or its last model could not be saved in its folder.
             CheckpointError: no model of this training could be saved; nothing has been trained.
         """
         learner = self.learner
+        first, first_update = learner.num_timesteps, learner.n_updates
+        continued = any(self.checkpoints.folder.glob("*.zip"))
         try:
             checked(learner.model([]))
         except ValueError as error:
@@ -81,19 +84,23 @@ class Trainer:
         with deferred(self.signal.receive):
             try:
                 self._train()
+                interrupted = self.signal.agreed() and learner.num_timesteps < self.budget.total_timesteps
+                states = learner.processes.gather(learner.process_state())
             except BaseException:
-                if learner.n_updates:
+                self.signal.ignore()
+                if learner.n_updates > first_update:
                     # The other processes may be gone or elsewhere, so nothing is asked of them here.
                     try:
                         self._write_last("model_interrupted", [])
                     except CheckpointError as error:
                         self.console.message(str(error))
                 raise
-            # A signal that comes now must not end the process before the model is on the disk.
-            interrupted = self.signal.agreed() and learner.num_timesteps < self.budget.total_timesteps
-            name = "model_interrupted" if interrupted else "model_final"
+            # No signal ends the process before the model is on the disk.
+            self.signal.ignore()
+            if interrupted and continued and learner.num_timesteps == first:
+                return self.signal.number
             try:
-                self._write_last(name, learner.processes.gather(learner.process_state()))
+                self._write_last("model_interrupted" if interrupted else "model_final", states)
             except CheckpointError as error:
                 raise TrainingFailedError(str(error)) from None
         return self.signal.number
@@ -120,13 +127,15 @@ class Trainer:
             elapsed = time.perf_counter() - begin
             metrics["perf/steps_per_second"] = learner.steps_per_rollout / elapsed
             metrics["time/fps"] = int((learner.num_timesteps - first) / (time.perf_counter() - started))
-            better = False
+            best = None
             if learner.num_timesteps >= next_evaluation:
-                better = self._evaluate(metrics)
+                best = self._evaluate(metrics)
                 next_evaluation = next_multiple(learner.num_timesteps, budget.eval_freq)
             self._report(metrics, elapsed)
-            if better:
-                self._write("model_best", [])
+            if best is not None:
+                before, learner.best_score = learner.best_score, best
+                if not self._write("model_best", []):
+                    learner.best_score = before
             due = learner.num_timesteps >= next_save
             if budget.save_freq is None:
                 # The processes save together, whatever their clocks say.
@@ -140,16 +149,17 @@ class Trainer:
         asked = itertools.count(1)
 
         def ask() -> bool:
-            self.console.progress(phase, next(asked), parts)
+            self.console.progress(f"{phase} {next(asked)} of {parts}")
             return stops()
 
         return ask
 
-    def _evaluate(self, metrics: dict[str, float]) -> bool:
-        """Add an evaluation to the metrics; returns whether it is the best so far."""
+    def _evaluate(self, metrics: dict[str, float]) -> float | None:
+        """Add an evaluation to the metrics; returns its score if it is the best so far."""
         learner = self.learner
         if self.evaluator is None:
-            return False
+            return None
+        self.console.progress("examining")
         score, values, summary, pictures = self.evaluator(learner.policy)
         metrics.update({f"eval/{name}": value for name, value in values.items()})
         self.console.message(f"evaluation at {learner.num_timesteps:,} steps: {summary}")
@@ -158,10 +168,7 @@ class Trainer:
                 self.logger.log_picture(f"eval/{name}", picture, learner.num_timesteps)
         # One that was interrupted has no values.
         self.best_is_earlier = bool(values) and score < learner.best_score
-        if not score > learner.best_score:
-            return False
-        learner.best_score = score
-        return True
+        return score if score > learner.best_score else None
 
     def _report(self, metrics: dict[str, float], elapsed: float) -> None:
         num_timesteps = self.learner.num_timesteps
@@ -189,10 +196,17 @@ class Trainer:
         """
         self._write(name, self.learner.processes.gather(self.learner.process_state()))
 
-    def _write(self, name: str, states: list[dict[str, Any]]) -> None:
-        """Save the model; `states` are those of all processes, or none to let the environments start anew."""
-        if self.learner.processes.rank == 0:
-            self._log_saved(self.checkpoints.save(name, self.learner.model(states)))
+    def _write(self, name: str, states: list[dict[str, Any]]) -> bool:
+        """Save the model; `states` are those of all processes, or none to let the environments start anew.
+
+        Returns:
+            Whether it is saved, as far as this process knows.
+        """
+        if self.learner.processes.rank != 0:
+            return True
+        path = self.checkpoints.save(name, self.learner.model(states))
+        self._log_saved(path)
+        return path is not None
 
     def _write_last(self, name: str, states: list[dict[str, Any]]) -> None:
         """The same for the last model of this training, which must not be lost; raises CheckpointError if it is."""

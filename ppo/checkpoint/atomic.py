@@ -70,8 +70,10 @@ def _sync_folder(folder: Path) -> None:
     """Make the rename itself survive a power cut, on systems where a folder can be synchronised."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # The file is there and whole. Some network file systems refuse this, and a folder may be writable, not readable.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

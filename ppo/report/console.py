@@ -88,7 +88,6 @@ class Console:
         total_timesteps: Control steps at which training ends.
         stream: Where to write; standard output by default.
         interactive: Whether to draw the live display; by default, whether `stream` is a terminal that can.
-        metrics: What to show of `Status.metrics`, in this order.
         plain_interval: Seconds between two plain lines; the first and the last update are always written.
         clock: Returns the time in seconds.
     """
@@ -99,14 +98,12 @@ class Console:
         total_timesteps: int,
         stream: TextIO | None = None,
         interactive: bool | None = None,
-        metrics: Sequence[DisplayedMetric] = DISPLAYED_METRICS,
         plain_interval: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = EnduringStream(sys.stdout if stream is None else stream)
         self._interactive = self._stream.isatty() if interactive is None else interactive
         self._total_timesteps = total_timesteps
-        self._metrics = metrics
         self._plain_interval = plain_interval
         self._clock = clock
         self._live: Live | None = None
@@ -139,9 +136,9 @@ class Console:
             # A single minibatch may take longer than anybody waits without a sign of life.
             threading.Thread(target=self._keep_printing, daemon=True).start()
 
-    def progress(self, phase: str, done: int, of: int) -> None:
-        """Note how far an iteration has come: `done` parts `of` so many of its `phase`."""
-        self._phase = f"{phase} {done} of {of}"
+    def progress(self, phase: str) -> None:
+        """Note what is being done, and how far it has come."""
+        self._phase = phase
 
     def update(self, status: Status) -> None:
         """Show the state after an update."""
@@ -183,7 +180,8 @@ class Console:
         now, began = self._clock(), self._history[-1][0]
         if self._phase and now - max(began, self._printed_at) >= self._plain_interval:
             self._printed_at = now
-            self._stream.write(f"{self._phase}, {format_duration(now - began)} since the last update\n")
+            since = "start" if self._status is None else "last update"
+            self._stream.write(f"{self._phase}, {format_duration(now - began)} since the {since}\n")
             self._stream.flush()
 
     def _time_left(self) -> float | None:
@@ -206,7 +204,7 @@ class Console:
             f"simulation {status.simulation_fraction:.0%}",
             f"policy {status.policy_fraction:.0%}",
             f"update {status.update_fraction:.0%}",
-            *(f"{label} {value}" for label, value in displayed_values(status.metrics, self._metrics)),
+            *(f"{label} {value}" for label, value in displayed_values(status.metrics)),
         ]
         self._stream.write("  ".join(parts) + "\n")
         self._stream.flush()
@@ -234,7 +232,7 @@ class Console:
             ("simulation", f"{status.simulation_fraction:.0%}"),
             ("policy", f"{status.policy_fraction:.0%}"),
             ("update", f"{status.update_fraction:.0%}"),
-            *displayed_values(status.metrics, self._metrics),
+            *displayed_values(status.metrics),
         ]
         view: list[RenderableType] = [
             bar,
@@ -257,10 +255,10 @@ def fall_share(metrics: Mapping[str, float]) -> float | None:
     return share if causes and not math.isnan(share) else None
 
 
-def displayed_values(metrics: Mapping[str, float], displayed: Sequence[DisplayedMetric]) -> list[tuple[str, str]]:
+def displayed_values(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Label and formatted value of each displayed metric that has one."""
     values = []
-    for label, tag, value_format in displayed:
+    for label, tag, value_format in DISPLAYED_METRICS:
         value = fall_share(metrics) if tag == FALLS else metrics.get(tag)
         if value is not None and not math.isnan(value):
             values.append((label, format(value, value_format)))

@@ -91,3 +91,10 @@ def test_a_policy_that_never_was_normalised_goes_on_as_it_is(tmp_path: Path) -> 
     resumed.learner.restore(model)
     assert resumed.learner.policy.normalizer is None
     resumed.train()
+
+
+def test_a_run_that_was_stopped_before_it_observed_anything_goes_on() -> None:
+    stopped, going_on = ObservationNormalizer(3, CPU), ObservationNormalizer(3, CPU)
+    going_on.load_state_dict(stopped.state_dict())
+    observation = torch.randn(5, 3)
+    assert torch.equal(going_on(observation), observation)

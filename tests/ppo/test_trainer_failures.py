@@ -1,7 +1,9 @@
 """What goes wrong during a training costs no checkpoint."""
 
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ from ppo.checkpoint.folder import newest_checkpoint
 from ppo.checkpoint.sb3_model import CheckpointError
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.env import Step
+from ppo.evaluation import Verdict
 from ppo.learner import TrainingFailedError
+from ppo.trainer import Budget
 from tests.ppo.environments import TrackingEnv
 from tests.ppo.trainers import MeddlingEnv, make_trainer
 
@@ -57,6 +61,98 @@ def test_an_environment_that_raises_costs_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="on fire"):
         trainer.train()
     assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 2 * 8 * 16
+
+
+def interrupt(step: Step) -> Step:
+    os.kill(os.getpid(), signal.SIGINT)
+    return step
+
+
+def test_what_fails_after_the_last_update_costs_the_environments_alone(tmp_path: Path) -> None:
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 256)
+
+    def unreadable() -> dict[str, Any]:
+        raise RuntimeError("the device is gone")
+
+    trainer.learner.process_state = unreadable  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="device is gone"):
+        trainer.train()
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 256
+
+
+def test_signals_during_the_last_save_do_not_cost_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def impatient(descriptor: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        fsync(descriptor)
+
+    def save(step: Step) -> Step:
+        monkeypatch.setattr(os, "fsync", impatient)
+        return interrupt(step)
+
+    trainer = make_trainer(MeddlingEnv(17, save), tmp_path, 100_000)
+    assert trainer.train() == signal.SIGINT
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 2 * 8 * 16
+
+
+def test_a_second_signal_saves_without_the_environments(tmp_path: Path) -> None:
+    trainer = make_trainer(MeddlingEnv(17, lambda step: interrupt(interrupt(step))), tmp_path, 100_000)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert read_zip(tmp_path / "model_interrupted.zip").num_timesteps == 2 * 8 * 16
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("out of memory")])
+def test_a_continued_run_that_learns_nothing_keeps_what_it_has(failure: Exception | None, tmp_path: Path) -> None:
+    def stop(step: Step) -> Step:
+        if failure is not None:
+            raise failure
+        return interrupt(step)
+
+    first = make_trainer(TrackingEnv(16), tmp_path, 512)
+    first.train()
+    whole = tmp_path / "model_interrupted.zip"
+    (tmp_path / "model_final.zip").rename(whole)
+    before = whole.read_bytes()
+    again = make_trainer(MeddlingEnv(3, stop), tmp_path, 100_000)
+    assert again.learner.restore(read_zip(whole))
+    if failure is None:
+        assert again.train() == signal.SIGINT
+    else:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            again.train()
+    assert whole.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {whole.name}
+
+
+def test_a_best_model_that_could_not_be_saved_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([1.0, 3.0, 2.0, 1.5])
+    trainer = make_trainer(TrackingEnv(16), tmp_path, 512)
+    trainer.budget = Budget(512, save_freq=100_000, eval_freq=128)
+    save = trainer.checkpoints.save
+
+    def full_once(name: str, model: Any) -> Path | None:  # noqa: ANN401
+        return None if name == "model_best" and model.num_timesteps == 256 else save(name, model)
+
+    monkeypatch.setattr(trainer.checkpoints, "save", full_once)
+    trainer.evaluator = lambda policy: Verdict(next(scores), {"score": 0.0}, "")
+    trainer.train()
+    assert read_zip(tmp_path / "model_best.zip").num_timesteps == 384
+    assert trainer.learner.best_score == 2.0
+    assert trainer.best_is_earlier
+
+
+def test_a_broken_first_observation_does_not_stay(tmp_path: Path) -> None:
+    class BrokenAtFirst(TrackingEnv):
+        def reset(self) -> Tensor:
+            observation = super().reset()
+            observation[3] = float("nan")
+            return observation
+
+    trainer = make_trainer(BrokenAtFirst(16), tmp_path, 512)
+    trainer.train()
+    assert all(state.isfinite().all() for state in trainer.learner.collector.start_state.actor)
 
 
 @pytest.mark.parametrize("field", ["observation", "reward", "final_observation"])

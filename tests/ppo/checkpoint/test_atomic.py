@@ -1,5 +1,6 @@
 """A file written atomically is whole or absent."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -129,3 +130,18 @@ def test_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", script, str(path)], cwd=Path(__file__).parents[3], check=False)
     assert result.returncode == -9
     assert path.read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_synchronised_takes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some network file systems do not."""
+    fsync = os.fsync
+
+    def files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    with atomic_write(tmp_path / "file") as file:
+        file.write(b"whole")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]

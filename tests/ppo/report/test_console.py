@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppo.report.console import (
-    DISPLAYED_METRICS,
-    FALLS,
     Console,
-    DisplayedMetric,
     Status,
     displayed_values,
     fall_share,
@@ -175,13 +172,8 @@ def test_fall_share_sums_all_causes_but_time_outs() -> None:
 
 def test_absent_and_nan_metrics_are_left_out() -> None:
     metrics = {"rollout/ep_rew_mean": float("nan"), "train/approx_kl": 0.01}
-    assert displayed_values(metrics, DISPLAYED_METRICS) == [("approx. KL", "0.0100")]
-    assert displayed_values({}, DISPLAYED_METRICS) == []
-
-
-def test_the_caller_chooses_what_is_displayed() -> None:
-    displayed = (DisplayedMetric("loss", "train/loss", ".1f"), DisplayedMetric("crashes", FALLS, ".1%"))
-    assert displayed_values(METRICS, displayed) == [("loss", "99.0"), ("crashes", "37.5%")]
+    assert displayed_values(metrics) == [("approx. KL", "0.0100")]
+    assert displayed_values({}) == []
 
 
 @pytest.mark.parametrize(
