@@ -66,7 +66,7 @@ class Collector:
         # In training mode cuDNN would keep what only a backward pass needs.
         self.policy.eval()
         if self.observation is None:
-            self.observation = env.reset()
+            self.observation = zero_where_not_finite(env.reset())
         observation, episode_start = self.observation, self.episode_start
         state = self.start_state.actor
         # Looked up once: a field of a tensorclass costs as much as a small operation.
@@ -138,7 +138,7 @@ class Collector:
         """
         fresh = self.env.state_dict()
         try:
-            observation = self.env.load_state_dict(state["env"])
+            observation = zero_where_not_finite(self.env.load_state_dict(state["env"]))
             # In the type of the weights, whatever the precision was that the run was saved in.
             actor_hidden, actor_cell, critic_hidden, critic_cell = (
                 tensor.to(self.start_state.actor[0]) for tensor in state["recurrent"]

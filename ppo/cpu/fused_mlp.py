@@ -22,7 +22,7 @@ def fused_mlp(modules: Iterable[nn.Module], features: Tensor) -> Tensor:
             activations.append(kernels.IDENTITY)
         else:
             activations[-1] = ACTIVATIONS[type(module)]
-    rows = features.reshape(-1, features.shape[-1])
+    rows = features.reshape(-1, features.shape[-1]).contiguous()
     output: Tensor = _Mlp.apply(rows, tuple(activations), *weights)  # type: ignore[no-untyped-call]
     return output.view(*features.shape[:-1], -1)
 

@@ -99,3 +99,9 @@ def test_without_layers_nothing_happens() -> None:
     nothing = KernelMlp(3, (), "elu")
     assert nothing(features) is features
     assert torch.equal(nothing(features, head), fused_mlp([head], features))
+
+
+def test_features_may_lie_in_any_order() -> None:
+    modules = chain((5, 8, 3), nn.ELU, head=True)
+    transposed = torch.randn(5, 7).t()
+    assert torch.equal(fused_mlp(modules, transposed), fused_mlp(modules, transposed.contiguous()))
