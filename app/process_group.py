@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-import math
 import os
 import sys
+from collections.abc import Callable
 
 import torch
 
@@ -14,7 +14,7 @@ from app.experiment import Experiment
 from biped.robots.robot import Robot
 from biped.task.observations import observation_fields
 from ppo import processes
-from ppo.memory import bytes_per_environment
+from ppo.memory import training_bytes
 from ppo.processes import Processes
 from ppo.runtime import resolve_device
 from ppo.value_ranges import ConfigurationError
@@ -98,17 +98,23 @@ def resolve_robots(experiment: Experiment, robot: Robot, device: torch.device, c
     robots = ROBOTS_ON_A_CPU
     if device.type == "cuda":
         size = sum(field.width for field in observation_fields(robot, experiment.env.observations)), robot.num_joints
-        each = bytes_per_environment(experiment.policy, experiment.ppo, *size) + GENESIS_BYTES_PER_ROBOT
+
+        def needed(robots: int) -> int:
+            learning = training_bytes(robots, experiment.policy, experiment.ppo, *size)
+            return learning + robots * GENESIS_BYTES_PER_ROBOT
+
         free, total = torch.cuda.mem_get_info(device)
         # What is free differs between GPUs, and all processes must come to one number.
-        robots = count * robots_that_fit(free if count == 1 else total, each)
+        robots = count * robots_that_fit(free if count == 1 else total, needed)
     return dataclasses.replace(experiment, num_envs=max(least, robots - robots % least))
 
 
-def robots_that_fit(free_bytes: int, bytes_per_robot: int) -> int:
-    """The largest power of two, up to `MOST_ROBOTS_ON_A_GPU`, that leaves a fifth of the memory free."""
-    fitting = max(1.0, 0.8 * (free_bytes - CUDA_BYTES) / bytes_per_robot)
-    return min(MOST_ROBOTS_ON_A_GPU, 1 << int(math.log2(fitting)))
+def robots_that_fit(free_bytes: int, needed: Callable[[int], int]) -> int:
+    """The largest power of two, up to `MOST_ROBOTS_ON_A_GPU`, whose `needed` bytes leave a fifth of the memory free."""
+    robots = MOST_ROBOTS_ON_A_GPU
+    while robots > 1 and needed(robots) > 0.8 * (free_bytes - CUDA_BYTES):
+        robots //= 2
+    return robots
 
 
 def check_division(experiment: Experiment, count: int) -> None:

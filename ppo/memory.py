@@ -22,18 +22,20 @@ def bytes_per_sample(policy: PolicyConfig, observation_dim: int) -> int:
     return 2 * FLOAT * (2 * (observation_dim + lstm) + mlp)
 
 
-def bytes_per_environment(policy: PolicyConfig, ppo: PPOConfig, observation_dim: int, action_dim: int) -> int:
-    """What a training needs for each environment, the environment itself apart; an estimate that is rather too high.
+def training_bytes(num_envs: int, policy: PolicyConfig, ppo: PPOConfig, observation_dim: int, action_dim: int) -> int:
+    """What a training needs, its environments apart; an estimate that is rather too high.
 
     Args:
+        num_envs: `N` of this process.
         policy: shape of the network.
-        ppo: lengths of rollouts and number of minibatches.
+        ppo: length of rollouts, and samples of a minibatch and of a pass through the network.
         observation_dim: `D`.
         action_dim: `A`.
     """
     # Observation, final observation, action, and five numbers and three flags; once more while they are collected.
     stored = 2 * FLOAT * (2 * observation_dim + action_dim + 6) * ppo.n_steps * ppo.replay
-    samples = ppo.n_steps / ppo.n_minibatches
+    minibatch = ppo.batch_size or num_envs * ppo.n_steps / ppo.n_minibatches
+    samples = minibatch if ppo.micro_batch_size is None else min(minibatch, ppo.micro_batch_size)
     # The critic values a whole rollout, and keeps but one layer at a time of it; as a CUDA graph in memory of its own.
     valued = 3 * FLOAT * max((policy.lstm_hidden_size, *policy.vf)) * ppo.n_steps
-    return int(stored + samples * bytes_per_sample(policy, observation_dim) + valued)
+    return int(num_envs * (stored + valued) + samples * bytes_per_sample(policy, observation_dim))

@@ -107,7 +107,7 @@ def test_a_cpu_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_gpu_takes_as_many_robots_as_fit(free: float, each: float, robots: int) -> None:
-    assert robots_that_fit(int(free), int(each)) == robots
+    assert robots_that_fit(int(free), lambda robots: int(robots * each)) == robots
 
 
 def test_the_number_of_robots_may_be_left_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from benchmarks.learner import NETWORKS
 from benchmarks.learners import Settings
 from benchmarks.memory import minibatch_bytes, needed_bytes
 from ppo.hyperparameters import PPOConfig
-from ppo.memory import bytes_per_environment, bytes_per_sample
+from ppo.memory import bytes_per_sample, training_bytes
 from ppo.policy import PolicyConfig
 from ppo.runtime import Precision
 
@@ -41,5 +41,19 @@ def test_the_estimate_is_above_what_is_counted_and_not_far(network: str, minibat
     saved = minibatch_bytes(policy, settings, robots / minibatches)
     counted = needed_bytes(STEPS, robots, D, A, 4 * policy.n_lstm_layers * policy.lstm_hidden_size)
     counted += saved.activations + saved.lstm
-    estimate = robots * bytes_per_environment(policy, ppo, D, A)
+    estimate = training_bytes(robots, policy, ppo, D, A)
     assert counted < estimate < 3 * counted
+
+
+@pytest.mark.parametrize(
+    ("ppo", "samples"),
+    [
+        (PPOConfig(n_steps=STEPS, n_minibatches=4), 256 * STEPS),
+        (PPOConfig(n_steps=STEPS, batch_size=1024 * STEPS), 1024 * STEPS),
+        (PPOConfig(n_steps=STEPS, micro_batch_size=100), 100),
+    ],
+)
+def test_the_estimate_goes_by_the_samples_of_a_pass(ppo: PPOConfig, samples: int) -> None:
+    policy = PolicyConfig()
+    one = training_bytes(1024, policy, PPOConfig(n_steps=STEPS, micro_batch_size=1), D, A)
+    assert training_bytes(1024, policy, ppo, D, A) == one + (samples - 1) * bytes_per_sample(policy, D)
