@@ -21,9 +21,13 @@ def describe_run() -> dict[str, Any]:
     Returns:
         `command`: the command line as a shell would take it; `python` and `platform`; `packages`: version of each of
         `PACKAGES`, None where it is not installed; `cpu_count`: logical cores of the machine; `cuda_device`: name of
-        the current CUDA device, or None; `git_commit` and `git_dirty` as in `git_state`, of this source tree.
+        the current CUDA device, or None; `git_commit` and `git_dirty` as in `git_state`, of the repository that this
+        source is part of, or None.
     """
-    commit, dirty = git_state(Path(__file__).parent)
+    own = Path(__file__)
+    # An installed copy may lie within somebody else's repository.
+    tracked = _git(own.parent, "ls-files", "--error-unmatch", own.name) is not None
+    commit, dirty = git_state(own.parent) if tracked else (None, None)
     return {
         "command": shlex.join(sys.argv),
         "python": platform.python_version(),

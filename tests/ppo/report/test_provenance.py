@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ppo.report import provenance
 from ppo.report.provenance import PACKAGES, describe_run, git_state, package_version
 
 
@@ -94,3 +95,16 @@ def test_describe_run_names_the_cuda_device(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a graphics card")
     assert describe_run()["cuda_device"] == "a graphics card"
+
+
+def test_a_copy_within_a_foreign_repository_does_not_name_its_commit(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(repository, "one\n")
+    copy = repository / "installed.py"
+    copy.touch()
+    monkeypatch.setattr(provenance, "__file__", str(copy))
+    assert describe_run()["git_commit"] is None
+    assert describe_run()["git_dirty"] is None
+    monkeypatch.setattr(provenance, "__file__", str(repository / "file.py"))
+    assert describe_run()["git_commit"] == first
