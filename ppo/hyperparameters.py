@@ -84,7 +84,7 @@ class PPOConfig:
                 problem = f"{self.n_minibatches} does not divide {num_envs} environments; choose one that does"
                 raise ConfigurationError(type(self), "n_minibatches", problem)
             return num_envs // self.n_minibatches
-        if self.batch_size < 1 or self.batch_size % self.n_steps or (num_envs * self.n_steps) % self.batch_size:
+        if self.batch_size % self.n_steps or (num_envs * self.n_steps) % self.batch_size:
             problem = (
                 f"{self.batch_size} does not divide the rollout of {num_envs} x {self.n_steps} samples into whole "
                 f"environments; choose a multiple of {self.n_steps} that divides {num_envs * self.n_steps}"

@@ -121,11 +121,6 @@ class EpisodeStarts:
 class EpisodicLSTM(nn.LSTM):
     """An LSTM, unidirectional and with biases, whose state is zero wherever an episode starts."""
 
-    @property
-    def compiled(self) -> bool:
-        """Whether it runs through compiled kernels."""
-        return False
-
     def in_cudnn_order(self) -> list[nn.Parameter]:
         """The weights as cuDNN uses them without copying them at every call: all matrices, then all biases."""
         return sorted(self.parameters(), key=Tensor.dim, reverse=True)

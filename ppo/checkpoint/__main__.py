@@ -124,7 +124,7 @@ def _finding(serialized: object, expected: bytes | None) -> str:
     problem = why_not_inert(pickle)
     if problem is not None:
         return f"NOT PROVEN: {problem}"
-    if expected is not None and pickle != expected:
+    if expected is not None:
         return "NOT PROVEN: it differs from the plain text beside it"
     return "inert: it names classes and numbers only"
 

@@ -195,7 +195,7 @@ typedef struct {
     int64_t activation;
     const float *x;      /* [M, in] */
     const float *weight; /* [out, in] */
-    const float *bias;   /* [out], or null */
+    const float *bias;   /* [out]      forward, in */
     float *y;            /* [M, out]   forward, out */
     float *grad;         /* [M, out]   backward, in: gradient with respect to y; out: before the activation */
     float *grad_x;       /* [M, in]    backward, out; null if not needed */
@@ -274,9 +274,8 @@ static void dense_rows(const void *layer, ptrdiff_t begin, ptrdiff_t end)
     const dense *s = layer;
     ptrdiff_t in = s->in, out = s->out;
     for (ptrdiff_t m = begin; m < end; m++)
-        if (s->bias)
-            memcpy(s->y + m * out, s->bias, (size_t)out * sizeof(float));
-    product(end - begin, in, out, s->x + begin * in, in, 1, s->workspace, s->y + begin * out, out, s->bias != NULL);
+        memcpy(s->y + m * out, s->bias, (size_t)out * sizeof(float));
+    product(end - begin, in, out, s->x + begin * in, in, 1, s->workspace, s->y + begin * out, out, 1);
     if (s->activation == IDENTITY)
         return;
     EACH_VECTOR((end - begin) * out, {

@@ -182,7 +182,7 @@ class _Lstm(ctypes.Structure):
     ]
 
 
-def dense_forward(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int) -> Tensor:
+def dense_forward(x: Tensor, weight: Tensor, bias: Tensor, activation: int) -> Tensor:
     """`activation(x weight^T + bias)`, `[M, out]`; all arguments are contiguous.
 
     Args:

@@ -11,11 +11,6 @@ from ppo.recurrence import EpisodeStarts, EpisodicLSTM, LstmState
 class KernelLSTM(EpisodicLSTM):
     """As the base class; episode starts are handled where they occur, so nothing is cut, padded or gathered."""
 
-    @property
-    def compiled(self) -> bool:
-        """Whether there are compiled kernels on this machine."""
-        return kernels.library() is not None
-
     def step(self, features: Tensor, state: LstmState, episode_start: Tensor) -> tuple[Tensor, LstmState]:
         """As the base class."""
         if not fused_lstm.usable(self, features, state):
