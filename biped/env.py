@@ -21,7 +21,7 @@ from biped.task.mirror import Mirror
 from biped.task.observation_sources import knowledge_at_rest, state_at_rest
 from biped.task.observations import critic_only_columns, observation_image
 from biped.task.observer import Observer
-from biped.task.randomization import Randomization, uniform_integer
+from biped.task.randomization import Longest, Randomization, uniform_integer
 from biped.task.reset import InitialPose, InitialPoses
 from biped.task.reward_memory import RewardMemory
 from biped.task.reward_terms import RewardInputs
@@ -194,27 +194,27 @@ class BipedEnv:
 
     def step(self, action: Tensor) -> Step:
         """Apply `action` `[N, A]` for one control step."""
-        joint_target, previous_action = self._before(action, self.disturbances.grown)
+        joint_target, previous_action = self._before(action, self.disturbances.longest_delays)
         self.disturbances.step(self.state, self._began)
         self.simulator.step(joint_target)
         self.state = self.simulator.read()
-        step, pose = self._after(self.state, previous_action, self.disturbances.grown)
+        step, pose = self._after(self.state, previous_action, self.disturbances.longest_delays)
         self.simulator.reset(self._began, *pose)
         return step
 
-    def _before(self, action: Tensor, grown: float) -> tuple[Tensor, Tensor]:
+    def _before(self, action: Tensor, longest: Longest) -> tuple[Tensor, Tensor]:
         """The targets of the servos, `[N, J]` rad, for `action` `[N, A]`, and the action before it."""
         previous_action = self._action
         if self.mirror is not None:
             action = self.mirror.action(action, self.mirrored)
         self._action = self.actuators.clip(action)
-        latency, backlash = self.randomization.latency_now(grown), self.randomization.backlash
+        latency, backlash = self.randomization.latency_now(longest), self.randomization.backlash
         joint_target = self.actuators.step(self._action, latency, backlash)
         # A servo goes by its encoder.
         bias = self.randomization.lasting.get("encoder_bias")
         return joint_target if bias is None else joint_target - bias, previous_action
 
-    def _after(self, state: State, previous_action: Tensor, grown: float) -> tuple[Step, InitialPose]:
+    def _after(self, state: State, previous_action: Tensor, longest: Longest) -> tuple[Step, InitialPose]:
         """Judge and observe `state`; returns the poses in which the robots in `_began` begin new episodes, too."""
         self.episode_steps = self.episode_steps + 1
         self.gait.step(state.foot_contact_force)
@@ -229,7 +229,7 @@ class BipedEnv:
         noise = self.observer.draw_noise(self.num_envs)
         terminated, truncated = end.terminated, end.time_out
         measurement = self.sensors.measure(state, self.randomization.lasting)
-        measurement = self.sensors.arrive(measurement, self.randomization.sensor_delay_now(grown))
+        measurement = self.sensors.arrive(measurement, self.randomization.sensor_delay_now(longest))
         final_observation = self._observe(state, measurement, noise)
         measurement, pose = self._begin_episodes(terminated | truncated, state, measurement)
         self.gait.follow(self.commands.value)
@@ -304,7 +304,7 @@ class BipedEnv:
             standing=self._standing,
             hidden={
                 **self._knowledge_at_rest.hidden,
-                **self.randomization.hidden(self.disturbances.grown),
+                **self.randomization.hidden(self.disturbances.longest_delays),
                 **self.disturbances.hidden(state),
             },
         )

@@ -10,7 +10,7 @@ from biped.simulators.interface import Simulator
 from biped.simulators.state import State, rotate, rotate_inverse
 from biped.task.buffers import Buffers
 from biped.task.last_push import LastPush
-from biped.task.randomization import RandomizationConfig, uniform
+from biped.task.randomization import Longest, RandomizationConfig, uniform
 
 
 def horizontal(largest: float, num_envs: int, generator: torch.Generator) -> Tensor:
@@ -71,6 +71,12 @@ class Disturbances(Buffers):
         """Share of their full strength, 0 to 1, that disturbances have reached."""
         growth = self._config.growth_s
         return 1.0 if growth == 0.0 else min(1.0, self.step_count * self._simulator.control_dt / growth)
+
+    @property
+    def longest_delays(self) -> Longest:
+        """The longest latency and sensor delay that there are yet; few different ones in a whole training."""
+        ranges = self._config.latency_steps, self._config.sensor_delay_steps
+        return Longest(*(shortest + int(self.grown * (longest - shortest)) for shortest, longest in ranges))
 
     def step(self, state: State, at_rest: Tensor) -> None:
         """Disturb the robots before the next control step.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -111,10 +111,16 @@ def uniform_integer(shape: tuple[int, ...], low: int, high: int, generator: torc
     return torch.randint(low, high + 1, shape, device=generator.device, generator=generator)
 
 
-def grown_delay(delay: Tensor, bounds: tuple[int, int], grown: float) -> Tensor:
-    """What has grown, 0 to 1, of delays `[N]` within `bounds`, in control steps."""
-    shortest, longest = bounds
-    return delay if grown == 1.0 else delay.clamp(max=shortest + int(grown * (longest - shortest)))
+class Longest(NamedTuple):
+    """The longest delays that there are yet, in control steps."""
+
+    latency: int
+    sensor_delay: int
+
+
+def shortened(delay: Tensor, longest: int, bounds: tuple[int, int]) -> Tensor:
+    """Delays `[N]` within `bounds`, none of them longer than `longest`, in control steps."""
+    return delay if longest == bounds[1] else delay.clamp(max=longest)
 
 
 class Randomization(Buffers):
@@ -158,20 +164,20 @@ class Randomization(Buffers):
         if self.sensor_delay is not None:
             self.sensor_delay = self._redrawn(self.sensor_delay, config.sensor_delay_steps, mask)
 
-    def latency_now(self, grown: float) -> Tensor:
-        """`[N]` control steps from an action to its effect, where disturbances have reached this share of all."""
-        return grown_delay(self.latency, self._config.latency_steps, grown)
+    def latency_now(self, longest: Longest) -> Tensor:
+        """`[N]` control steps from an action to its effect."""
+        return shortened(self.latency, longest.latency, self._config.latency_steps)
 
-    def sensor_delay_now(self, grown: float) -> Tensor | None:
+    def sensor_delay_now(self, longest: Longest) -> Tensor | None:
         """`[N]` control steps by which measurements are late; None where they never are."""
         delay = self.sensor_delay
-        return None if delay is None else grown_delay(delay, self._config.sensor_delay_steps, grown)
+        return None if delay is None else shortened(delay, longest.sensor_delay, self._config.sensor_delay_steps)
 
-    def hidden(self, grown: float) -> dict[str, Tensor]:
+    def hidden(self, longest: Longest) -> dict[str, Tensor]:
         """What only a simulator knows of the robots, by the names of `observation_sources.HIDDEN`."""
-        delay = self.sensor_delay_now(grown)
+        delay = self.sensor_delay_now(longest)
         late = {} if delay is None else {"sensor_delay": delay}
-        return {**self.lasting, "latency": self.latency_now(grown), **late}
+        return {**self.lasting, "latency": self.latency_now(longest), **late}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of everything drawn, by name."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from biped.task.contact_sensor import ContactSensor
-from biped.task.randomization import Randomization, RandomizationConfig, grown_delay
+from biped.task.randomization import Longest, Randomization, RandomizationConfig
 from tests.biped.environments import EVERYTHING
 from tests.biped.simulators.fake_simulator import FakeSimulator
 
@@ -83,11 +83,19 @@ def test_what_is_switched_on_leaves_what_was_drawn_before_it(further: dict[str, 
     assert set(drawn.state_dict()) == {"friction", "motor_strength", "backlash", "latency", "contact_delay"}
 
 
-def test_delays_grow_from_the_shortest() -> None:
-    delay = torch.tensor([1, 2, 3, 4, 5])
-    assert torch.equal(grown_delay(delay, (1, 5), 1.0), delay)
-    assert grown_delay(delay, (1, 5), 0.0).tolist() == [1] * 5
-    assert grown_delay(delay, (1, 5), 0.5).tolist() == [1, 2, 3, 3, 3]
+def test_no_delay_is_longer_than_the_longest() -> None:
+    config = RandomizationConfig(latency_steps=(1, 5), sensor_delay_steps=(0, 2))
+    drawn = Randomization(config, 5, 9, generator())
+    drawn.latency = torch.tensor([1, 2, 3, 4, 5])
+    drawn.sensor_delay = torch.tensor([0, 1, 2, 2, 2])
+    for longest, latency, sensor_delay in (
+        (Longest(1, 0), [1] * 5, [0] * 5),
+        (Longest(3, 1), [1, 2, 3, 3, 3], [0, 1, 1, 1, 1]),
+        (Longest(5, 2), [1, 2, 3, 4, 5], [0, 1, 2, 2, 2]),
+    ):
+        hidden = drawn.hidden(longest)
+        assert hidden["latency"].tolist() == latency
+        assert hidden["sensor_delay"].tolist() == sensor_delay
 
 
 def test_latency_covers_its_range_ends_included() -> None:
