@@ -75,7 +75,7 @@ class GaitSummary:
     action_rate: float
     """Mean squared change of an action from one control step to the next."""
     cost_of_transport: float
-    """Mechanical power, counting braking as well, per weight and speed. NaN where nobody is asked to go anywhere."""
+    """Mechanical power, counting braking as well, per weight and speed. NaN without one command to go somewhere."""
 
 
 class _Sums(NamedTuple):
@@ -109,7 +109,7 @@ def heading_velocity(state: State) -> Tensor:
 class GaitMeter:
     """Watches `N` robots with `J` joints follow the commands of a schedule.
 
-    `step` runs without a host synchronisation; `summary` waits for the device.
+    `step` runs without a host synchronisation; `summaries` waits for the device.
     """
 
     def __init__(
@@ -255,5 +255,7 @@ class GaitMeter:
             torque_rms=(total.squared_torque / total.steps).sqrt().item(),
             joint_limit_hits=(total.limit_hits / total.steps).item(),
             action_rate=(total.action_change / total.steps).item(),
-            cost_of_transport=math.nan if trial.on_the_spot else (total.power / transport).item(),
+            cost_of_transport=math.nan
+            if trial.on_the_spot or len(trial.commands) > 1
+            else (total.power / transport).item(),
         )

@@ -57,10 +57,10 @@ def draw(frame: NDArray[np.uint8], motion: Motion, title: str = "") -> NDArray[n
     feet, half = next(lines), 7
     _write(pen, LABEL, feet, "feet on ground", "lm")
     # The left foot on the left, as one sees one's own.
-    for right, letter, start in ((1, "L", TOLD + 24), (0, "R", TOLD + 80)):
+    for foot, letter, start in ((1, "L", TOLD + 24), (0, "R", TOLD + 80)):
         _write(pen, start, feet, letter, "lm")
         box = (start + 18, feet - half, start + 18 + 2 * half, feet + half)
-        pen.rectangle(box, outline=INK, width=2, fill=INK if motion.contact[right] else PANEL)
+        pen.rectangle(box, outline=INK, width=2, fill=INK if motion.contact[foot] else PANEL)
     return np.array(image)
 
 

@@ -276,6 +276,16 @@ def test_cost_of_transport_counts_braking() -> None:
     assert summary.cost_of_transport == pytest.approx(10.0 / (2.5 * 9.81 * 0.5))
 
 
+def test_there_and_back_again_has_no_cost_of_transport() -> None:
+    """Its mean velocity says nothing of how far the robot went."""
+    schedule = Schedule([SUDDEN_CHANGES], 1, 10, torch.device("cpu"))
+    meter = GaitMeter(BIPED, schedule, DT, GaitConfig(), warmup_s=DT)
+    for t in range(10):
+        schedule.advance(t)
+        meter.step(upright_state(1), everyone(True)[0], torch.zeros(1, 9), torch.tensor([False]))
+    assert math.isnan(meter.summaries()[0].cost_of_transport)
+
+
 def test_each_command_is_summed_up_for_its_own_robots() -> None:
     trials = constant((0.5, 0.0, 0.0), (0.0, 0.2, 0.0))
     schedule = Schedule(trials, 4, 11, torch.device("cpu"))
