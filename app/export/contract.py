@@ -15,7 +15,7 @@ from app.experiment import Experiment, to_plain
 from app.export.graph import INPUTS, OUTPUTS, GraphMirror
 from app.export.observation import describe_observation
 from app.load import Checkpoint
-from biped.robots.model_file import without_meshes
+from biped.robots.model_file import is_mjcf, without_meshes
 from biped.robots.robot import Robot
 from biped.task.mirror import Image
 from ppo.policy import RecurrentActorCritic
@@ -62,12 +62,12 @@ def sha256(content: bytes) -> str:
 
 def model_name(robot: Robot) -> str:
     """What the model file of an export is called."""
-    return f"robot{robot.asset.suffix}"
+    return "robot.xml" if is_mjcf(robot.asset) else "robot.urdf"
 
 
 def model_bytes(robot: Robot) -> bytes:
     """The robot's URDF, or its MJCF as it is simulated: without meshes, which would be files of their own."""
-    return without_meshes(robot.asset).encode() if robot.asset.suffix == ".xml" else robot.asset.read_bytes()
+    return without_meshes(robot.asset).encode() if is_mjcf(robot.asset) else robot.asset.read_bytes()
 
 
 def output_bounds(

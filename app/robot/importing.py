@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from biped.robots.drafting.draft import Draft, draft_robot, joint_order, robot_text
-from biped.robots.robot_file import PACKAGE, find_model, load_robot
+from biped.robots.robot_file import PACKAGE, find_model, read_entries, robot_from_file
 from biped.simulators.mujoco import import_mujoco
 from biped.simulators.mujoco_body import read_body
 from ppo.checkpoint.atomic import atomic_write
@@ -49,9 +49,9 @@ def import_model(name: str, output: Path | None, depth: float, frequency: float,
         raise ValueError(f"{output} exists; choose another name with --output, or replace it with --force")
     draft = draft_robot(read_body(import_mujoco(), model), depth, frequency)
     text = robot_text(draft, name if name.startswith(PACKAGE) else os.path.relpath(model, output.absolute().parent))
+    robot_from_file(read_entries(text), output.absolute())
     with atomic_write(output) as file:
         file.write(text.encode())
-    load_robot(str(output))
     print(f"{output}: {_summary(draft)}")
     for line in _doubts(draft):
         print(f"doubtful: {line}")
@@ -72,8 +72,6 @@ def _doubts(draft: Draft) -> list[str]:
     """What did not come out as it should, a line each."""
     body, pose = draft.body, draft.pose
     doubts = []
-    if not body.mass[0] > 0.0:
-        doubts.append(f"the root, {body.links[0]}, has no mass; let the link below it be the root of the model")
     if pose.tilt > TILTED:
         doubts.append(f"the soles stay tilted by {np.degrees(pose.tilt):.0f} degrees; try another --crouch")
     if abs(pose.offset) > OFF_CENTER:

@@ -83,12 +83,12 @@ class Body:
     def height(self) -> float:
         """m, what the body measures along its longest side while all joints are at 0: the scale of its parts."""
         posture = self.pose(np.zeros(len(self.joints)))
-        points = [posture.joint_anchor, posture.link_position, *(corners(self, posture, one) for one in self.shapes)]
+        points = [posture.joint_anchor, posture.link_position, *(corners(posture, one) for one in self.shapes)]
         every = np.concatenate(points)
         return float((every.max(axis=0) - every.min(axis=0)).max())
 
 
-def corners(body: Body, posture: Posture, shape: CollisionShape) -> Array:
+def corners(posture: Posture, shape: CollisionShape) -> Array:
     """The points `[P, 3]` of a shape, lowered by its radius, in the frame of the base, in m."""
     points: Array = posture.link_position[shape.link] + shape.points @ posture.link_rotation[shape.link].T
     points[:, 2] -= shape.radius
@@ -97,7 +97,7 @@ def corners(body: Body, posture: Posture, shape: CollisionShape) -> Array:
 
 def foot_corners(body: Body, posture: Posture, link: int) -> Array:
     """`corners` of all shapes of one link, `[P, 3]`; none where it has no shape."""
-    found = [corners(body, posture, shape) for shape in body.shapes if shape.link == link]
+    found = [corners(posture, shape) for shape in body.shapes if shape.link == link]
     return np.concatenate(found) if found else np.zeros((0, 3))
 
 

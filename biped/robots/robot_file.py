@@ -1,7 +1,6 @@
 """A robot as a file: what is about the body, in YAML, beside the URDF or MJCF that it names."""
 
 import importlib.util
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ from biped.robots.robot import Robot
 
 BUILT_IN = Path(__file__).parent / "library"
 """Folder of the robots that are named without a path."""
+LARGEST_NUMBER = 1e9
+"""Beyond, an entry is no quantity of a robot in SI units."""
 PACKAGE = "package://"
 """Begins the name of a model file in an installed Python package: `package://<module>/<path>`."""
 
@@ -131,21 +132,39 @@ def read_entries(text: str) -> RobotFile:
     defaults = data.get("joint_defaults") or {}
     joints = data.get("joints")
     if isinstance(joints, Mapping) and isinstance(defaults, Mapping):
-        merged = {key: {**defaults, **one} if isinstance(one, Mapping) else one for key, one in joints.items()}
-        data = {**data, "joints": merged}
+        for name, joint in joints.items():
+            if not isinstance(joint, Mapping):
+                raise ValueError(f"joints.{name} must be entries, `mirror` and others, not {joint!r:.40}")
+        data = {**data, "joints": {name: {**defaults, **joint} for name, joint in joints.items()}}
+    groups = data.get("groups")
+    lists = {name: data.get(name) for name in ("torso", "sideways", "rhythmic")}
+    lists |= {f"groups.{name}": group for name, group in groups.items()} if isinstance(groups, Mapping) else {}
+    for name, value in lists.items():
+        if isinstance(value, str):
+            raise ValueError(f"{name} must be a list: [{value}]")
     try:
-        return dacite.from_dict(RobotFile, _numbers(data), dacite.Config(cast=[tuple], strict=True))
+        return dacite.from_dict(RobotFile, _plain(data), dacite.Config(strict=True))
     except (dacite.DaciteError, TypeError) as error:
         raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("an entry contains itself") from None
 
 
-def _numbers(value: Any) -> Any:  # noqa: ANN401 - the tree holds anything YAML can hold
-    """The same with whole numbers as floats: a file may say 15 where 15.0 is meant."""
+def _plain(value: Any, name: str = "") -> Any:  # noqa: ANN401 - the tree holds anything YAML can hold
+    """The same with whole numbers as floats, as a file may say 15 where 15.0 is meant, and lists as tuples.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     if isinstance(value, Mapping):
-        return {key: _numbers(one) for key, one in value.items()}
+        return {key: _plain(one, f"{name}.{key}" if name else str(key)) for key, one in value.items()}
     if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return tuple(_plain(one, name) for one in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{name} must be a number that a robot can have, not {value!r:.80}")
+    return float(value)
 
 
 def robot_from_file(entries: RobotFile, path: Path) -> Robot:
@@ -161,7 +180,7 @@ def robot_from_file(entries: RobotFile, path: Path) -> Robot:
             if not getattr(joint, quantity) > 0.0:
                 raise ValueError(f"joints.{name}.{quantity} must be above 0")
         for quantity in ("damping", "armature"):
-            if not 0.0 <= getattr(joint, quantity) < math.inf:
+            if not getattr(joint, quantity) >= 0.0:
                 raise ValueError(f"joints.{name}.{quantity} must be at least 0")
     mirrors = [joint.mirror.removeprefix("-") for joint in joints]
     for name, other in zip(names, mirrors, strict=True):
@@ -175,6 +194,16 @@ def robot_from_file(entries: RobotFile, path: Path) -> Robot:
     for link in (entries.base, *(foot.link for foot in feet)):
         if link not in model.links:
             raise ValueError(f"{model.path} has no link named {link!r}; it has {', '.join(model.links)}")
+    if feet[0].link == feet[1].link:
+        raise ValueError(f"feet.right and feet.left are both {feet[0].link}; name two links")
+    if not model.links[entries.base] > 0.0:
+        raise ValueError(
+            f"{model.path}: the base, {entries.base}, has no mass, and it is pushed and loaded in training; give it an "
+            "<inertial> with mass and inertia, or leave it out of the model so that the link below it is the root"
+        )
+    for name, group in entries.groups.items():
+        if not group:
+            raise ValueError(f"groups.{name} is empty; list its joints or leave it out")
     return Robot(
         name=path.stem,
         asset=model.path,
@@ -217,6 +246,8 @@ def find_model(name: str, folder: Path) -> Path:
         path = (folder / name).resolve()
     else:
         module, _, rest = name.removeprefix(PACKAGE).partition("/")
+        if not module.isidentifier():
+            raise ValueError(f"model: {name} names no package; write {PACKAGE}<module>/<path>")
         spec = importlib.util.find_spec(module)
         if spec is None or not spec.submodule_search_locations:
             raise ValueError(f"model: the package {module} is not installed: pip install {module.replace('_', '-')}")

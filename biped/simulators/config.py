@@ -38,7 +38,7 @@ class SimulationConfig:
     """Relative accuracy at which the constraint solver stops early."""
     friction_cone: Literal["pyramidal", "elliptic"] = "pyramidal"
     """Shape of friction in MuJoCo. A pyramid holds a sliding foot less in some directions than in others; the elliptic
-    cone is Coulomb's, and half as fast again to solve. Genesis knows pyramids only."""
+    cone is Coulomb's, and half as fast again to solve. Pyramids are used in Genesis."""
     performance_mode: bool = False
     """Compile the kernels for one scene and robot count. Every other one then takes minutes to compile; no gain was
     measured on a CPU. Applies to the first simulation of a process. MuJoCo compiles nothing."""

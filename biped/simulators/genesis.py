@@ -1,6 +1,6 @@
 """Many copies of a robot on flat ground in Genesis, stepped together: build, act, step, read, masked reset.
 
-The only module that imports `genesis`, and only once a `GenesisSimulator` is made: the import alone takes 10-20 s.
+The only module that imports `genesis`, and only once it is needed: the import alone takes 10-20 s.
 
 Genesis writes the velocity of a free base as (linear in the world frame, angular in the **body** frame); positions and
 quaternions (w x y z) are those of the base link in the world.
@@ -227,13 +227,14 @@ class GenesisSimulator:
         """Continue where `state_dict` was taken.
 
         Raises:
-            ValueError: if the state is that of another number of robots or of another robot.
+            ValueError: if the state is that of another number of robots, of another robot or of another simulator.
         """
         expected = (self.num_envs, self._entity.n_qs)
-        if tuple(state["qpos"].shape) != expected:
+        found = tuple(state["qpos"].shape) if "qpos" in state else None
+        if found != expected:
             raise ValueError(
-                f"The saved simulation has (robots, coordinates) {tuple(state['qpos'].shape)}, this one {expected}; "
-                "use the number of environments and the robot it was saved with."
+                f"The saved simulation has (robots, coordinates) {found}, this one {expected}; use the simulator, the "
+                "number of environments and the robot it was saved with."
             )
         state = {name: value.to(self.device) for name, value in state.items()}
         self._properties.load_state_dict(state)

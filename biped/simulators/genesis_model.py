@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
-from biped.robots.model_file import urdf_with_found_meshes, without_meshes
+from biped.robots.model_file import is_mjcf, urdf_with_found_meshes, without_meshes
 from biped.robots.robot import Robot
 
 
@@ -19,7 +19,7 @@ def morph(gs: ModuleType, robot: Robot) -> Any:  # noqa: ANN401
         "align": False,
         "default_armature": None,
     }
-    if robot.asset.suffix == ".xml":
+    if is_mjcf(robot.asset):
         return gs.morphs.MJCF(file=without_meshes(robot.asset), **settings)
     text = ElementTree.tostring(urdf_with_found_meshes(robot.asset, None), encoding="unicode")
     return gs.morphs.URDF(file=text, links_to_keep=[robot.base_link, *robot.foot_links], **settings)

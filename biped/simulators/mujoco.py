@@ -1,12 +1,14 @@
 """Many copies of a robot on flat ground in MuJoCo, stepped together by mjbatch on threads of the CPU.
 
-The only module that imports `mujoco` and `mjbatch`, and only once a `MujocoSimulator` is made. It is the equal of
+The only module that imports `mujoco` and `mjbatch`, and only once they are needed. It is the equal of
 `biped.simulators.genesis.GenesisSimulator` behind `biped.simulators.interface.Simulator`: the same robot, servos and
 conventions. What differs:
 
 - MuJoCo runs on the CPU only, in double precision, and compiles nothing: robots stand within a second.
 - Its contacts are softer springs and dampers, and its friction is a pyramid or, if asked for, Coulomb's cone.
 - The servos' damping is treated implicitly, so that long physics steps stay stable.
+- Links that are fixed to the base stay bodies of their own, where Genesis makes them part of the base. What loads or
+  pulls the base acts on the base link alone.
 - A saved simulation keeps where the solver starts from, so that saving does not touch the one that goes on.
 
 MuJoCo, as Genesis, writes the velocity of a free base as (linear in the world frame, angular in the **body** frame).

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biped.robots.body import Array, Body, CollisionShape, Posture
+from biped.robots.model_file import is_mjcf
 from biped.simulators.mujoco_model import read_spec
 
 RING = 16
@@ -124,16 +125,16 @@ def _body(mujoco: ModuleType, asset: Path, model: Any) -> Body:  # noqa: ANN401
 def _efforts(mujoco: ModuleType, asset: Path, model: Any) -> Array:  # noqa: ANN401
     """Largest torque of each joint: its own limit, else that of its motor; NaN where neither is given."""
     efforts = np.where(model.jnt_actfrclimited.astype(bool), np.abs(model.jnt_actfrcrange).max(axis=1), np.nan)
-    if asset.suffix == ".xml":
+    if is_mjcf(asset):
         for motor in mujoco.MjSpec.from_file(str(asset)).actuators:
             index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, motor.target)
             if index < 0 or not np.isnan(efforts[index]):
                 continue
             force = np.abs(motor.forcerange).max()
             if not force and motor.biastype == mujoco.mjtBias.mjBIAS_NONE:
-                # A motor whose command is the torque.
-                force = np.abs(motor.ctrlrange).max() * abs(motor.gear[0])
-            efforts[index] = force or np.nan
+                # A motor whose command is the force.
+                force = np.abs(motor.ctrlrange).max()
+            efforts[index] = force * abs(motor.gear[0]) or np.nan
     efforts[efforts == 0.0] = np.nan
     return efforts
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
-from biped.robots.model_file import urdf_with_found_meshes, without_meshes
+from biped.robots.model_file import is_mjcf, urdf_with_found_meshes, without_meshes
 from biped.robots.robot import Robot
 from biped.simulators.config import GROUND_FRICTION, SimulationConfig
 
@@ -18,12 +18,12 @@ MESH_FORMATS = (".stl", ".obj", ".msh")
 
 def sole_site(foot_link: str) -> str:
     """Name of the site at the centre of a foot's sole."""
-    return f"{foot_link}_sole"
+    return f"{foot_link}/sole"
 
 
 def contact_sensor(foot_link: str) -> str:
     """Name of the sensor of the net contact force on a foot, `[3]` N."""
-    return f"{foot_link}_contact"
+    return f"{foot_link}/contact"
 
 
 def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, visual: bool) -> Any:  # noqa: ANN401
@@ -62,8 +62,9 @@ def build_model(mujoco: ModuleType, robot: Robot, config: SimulationConfig, *, v
             intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1],
         )
     for geom in spec.geoms:
-        if geom.contype:
-            geom.contype = int(config.self_collision)
+        if geom.contype or geom.conaffinity:
+            # All of them collide with the ground, which no bit of theirs keeps from it.
+            geom.contype, geom.conaffinity = int(config.self_collision), 1
             # Hidden from cameras behind the visual shapes.
             geom.group = 3
     # MuJoCo, too, takes the larger friction of two surfaces, so the robot's own decides.
@@ -81,13 +82,18 @@ def read_spec(mujoco: ModuleType, asset: Path, *, visual: bool) -> Any:  # noqa:
     Raises:
         ValueError: it cannot be read, or lacks a file.
     """
-    if asset.suffix == ".xml":
-        if not visual:
-            return mujoco.MjSpec.from_string(without_meshes(asset))
-        spec = mujoco.MjSpec.from_file(str(asset))
-        for group in (spec.actuators, spec.sensors, spec.keys, spec.cameras, spec.lights):
+    if is_mjcf(asset):
+        spec = mujoco.MjSpec.from_file(str(asset)) if visual else mujoco.MjSpec.from_string(without_meshes(asset))
+        # Every link keeps its name and mass, also one that does not move.
+        spec.compiler.fusestatic = False
+        for group in (spec.actuators, spec.sensors, spec.keys, spec.cameras, spec.lights, spec.worldbody.geoms):
             for one in list(group):
                 spec.delete(one)
+        spec.option = mujoco.MjSpec().option
+        for geom in spec.geoms:
+            if geom.meshname or geom.type == mujoco.mjtGeom.mjGEOM_MESH:
+                # What is looked at neither weighs nor collides, as where nobody looks.
+                geom.mass, geom.contype, geom.conaffinity = 0.0, 0, 0
         return spec
     description = urdf_with_found_meshes(asset, MESH_FORMATS if visual else ())
     # MuJoCo reads how to read a URDF from the URDF. Without fusing, every link keeps its name and mass, also one that
@@ -104,11 +110,11 @@ def _add_scenery(mujoco: ModuleType, spec: Any, ground: Any) -> None:  # noqa: A
     spec.worldbody.add_light(dir=[-0.3, 0.3, -1.0], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
     picture = {"width": 256, "height": 256, "rgb1": [0.80, 0.86, 0.92], "rgb2": [0.70, 0.76, 0.82]}
     spec.add_texture(
-        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, **picture
+        name="our/sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, **picture
     )
     spec.add_texture(
-        name="ground", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER, **picture
+        name="our/ground", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER, **picture
     )
-    material = spec.add_material(name="ground", texrepeat=[1.0, 1.0], texuniform=True)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "ground"
-    ground.material = "ground"
+    material = spec.add_material(name="our/ground", texrepeat=[1.0, 1.0], texuniform=True)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "our/ground"
+    ground.material = "our/ground"

@@ -17,7 +17,7 @@ class MujocoProperties(Properties):
     """The properties of the robots of a batch."""
 
     def __init__(self, batch: Any, model: Any, robot: Robot) -> None:  # noqa: ANN401
-        """Begin with robots like `model`, an `MjModel`; `batch` is the `mjbatch.Batch` of it."""
+        """Begin with robots like `model`, an `MjModel`, with friction 1; `batch` is the `mjbatch.Batch` of it."""
         super().__init__(robot, torch.device("cpu"))
         self._batch = batch
         self._friction = batch.expand("geom_friction")
@@ -41,6 +41,7 @@ class MujocoProperties(Properties):
         self._base = model.body(robot.base_link).id
         feet = [model.body(name).id for name in robot.foot_links]
         self._foot_geoms = np.flatnonzero(np.isin(model.geom_bodyid, feet))
+        self._write_friction()
 
     def read(self) -> dict[str, Tensor]:
         """Every property as the solver holds it."""

@@ -47,7 +47,7 @@ PROPERTIES: Mapping[str, Property] = {
 class Properties(ABC):
     """The properties of `N` robots with `J` joints in one engine, and the PD law of their servos.
 
-    What was never set is as in the model.
+    What was never set is as in the model, but for friction, which is 1.
     """
 
     def __init__(self, robot: Robot, device: torch.device) -> None:

@@ -30,7 +30,7 @@ class State(NamedTuple):
     joint_velocity: Tensor
     """`[N, J]` rad/s."""
     joint_torque: Tensor
-    """`[N, J]` N m, as the actuators applied it."""
+    """`[N, J]` N m of the servos, at the end of the control step."""
     foot_position: Tensor
     """`[N, 2, 3]` m, world frame; the centre of the sole."""
     foot_velocity: Tensor

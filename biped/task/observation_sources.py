@@ -19,7 +19,7 @@ class Knowledge(NamedTuple):
     command: Tensor
     """`[N, 3]` m/s, m/s, rad/s."""
     foot_contact: Tensor
-    """`[N, 2]` readings of the contact sensors, 0 to 1."""
+    """`[N, 2]` readings of the contact sensors: 0 or 1, and their noise."""
     previous_action: Tensor
     """`[N, J]`."""
     phase: Tensor

@@ -188,7 +188,7 @@ def default_pose(inputs: RewardInputs, parameters: RewardParameters, robot: Robo
 
 
 def sideways_joints(inputs: RewardInputs, parameters: RewardParameters, robot: RobotConstants) -> Tensor:
-    """Keep hip abduction and torso, which walking straight ahead does not need, near the default pose."""
+    """Keep the joints that walking straight ahead does not need near the default pose."""
     deviation = inputs.state.joint_position - robot.default_joint_position
     return deviation.index_select(1, robot.sideways_joints).square().sum(dim=-1)
 

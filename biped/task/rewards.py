@@ -93,7 +93,7 @@ class RewardWeights:
     default_pose: Weight = term(terms.default_pose, -0.1)
     """Sum of the joints' distances in rad from the default pose."""
     sideways_joints: Weight = term(terms.sideways_joints, 0.0)
-    """Sum of the squares in rad^2 of how far hip abduction and torso are from the default pose."""
+    """Sum of the squares in rad^2 of how far the robot's `sideways` joints are from the default pose."""
     joint_movement: Weight = term(terms.joint_movement, 1.0)
     """`joint_movement_gain` times the sum of the joint speeds, at most `joint_movement_cap`."""
     joint_acceleration: Weight = term(terms.joint_acceleration, 0.0)
@@ -136,11 +136,7 @@ class Rewards:
     """The weighted sum of the terms whose weight is not 0."""
 
     def __init__(self, config: RewardConfig, robot: Robot, control_dt: float, device: torch.device) -> None:
-        """Choose the terms.
-
-        Raises:
-            ValueError: Every weight is 0.
-        """
+        """Choose the terms."""
         self._config = config
         self._robot = robot_constants(robot, config, control_dt, device)
         table = entries(type(config), Term)

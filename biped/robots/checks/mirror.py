@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from biped.robots.body import MIRROR, Body
+from biped.robots.body import Body
 from biped.robots.checks.findings import Finding, suspicious, wrong
 from biped.robots.drafting.feet import link_pairs
 from biped.robots.drafting.mirror_guess import GOOD, expected_sign, mirror_error, unlikeness
@@ -90,7 +90,7 @@ def _pose_and_servos(robot: Robot) -> Iterator[Finding]:
                     "give both sides the same servo",
                 )
     right, left = robot.sole_offsets
-    if abs(np.linalg.norm(right) - np.linalg.norm(MIRROR * np.array(left))) > 0.002:
+    if abs(np.linalg.norm(right) - np.linalg.norm(left)) > 0.002:
         yield suspicious(
             "feet", "the soles lie differently in their links", "compare feet.right.sole and feet.left.sole"
         )

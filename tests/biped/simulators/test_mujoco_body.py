@@ -131,3 +131,21 @@ def test_a_geom_is_a_mesh_if_the_class_that_it_inherits_says_so(tmp_path: Path) 
         "</body></body></worldbody></mujoco>"
     )
     assert [sorted(np.abs(shape.points[0])) for shape in read(path).shapes] == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    ("motor", "effort"),
+    [
+        ('<motor joint="hip" gear="50" ctrlrange="-1 1"/>', 50.0),
+        ('<motor joint="hip" gear="50" forcerange="-2 2"/>', 100.0),
+        ('<position joint="hip" kp="10" forcerange="-3 3"/>', 3.0),
+    ],
+)
+def test_a_torque_limit_is_that_behind_the_gear(motor: str, effort: float, tmp_path: Path) -> None:
+    inertial = '<inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/>'
+    leg = f'<body name="leg"><joint name="hip"/>{inertial}</body>'
+    path = tmp_path / "robot.xml"
+    path.write_text(
+        f'<mujoco><worldbody><body name="base">{inertial}{leg}</body></worldbody><actuator>{motor}</actuator></mujoco>'
+    )
+    assert read(path).effort.tolist() == [effort]

@@ -183,7 +183,7 @@ def first(text: str, old: str, new: str) -> str:
                 '<link name="base">',
             ),
             "wrong",
-            ["link root", "the root has no mass", "leave it out"],
+            ["base: base hangs from root", "leave root out of the model, as it has no mass"],
         ),
         (
             lambda text: text.replace('axis xyz="0 0 1"', 'axis xyz="0 1 0"'),

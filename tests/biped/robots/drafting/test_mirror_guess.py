@@ -51,12 +51,11 @@ def test_the_other_side_of_a_name() -> None:
     assert counterparts("waist") == set()
 
 
-@pytest.mark.parametrize("wrong", ["right_hip2", "left_knee", "revolute_torso"])
+@pytest.mark.parametrize("wrong", ["right_hip2", "left_knee"])
 def test_the_mass_matrix_shows_a_wrong_sign(wrong: str) -> None:
     body = biped()
     mirror = mirror_of(body, BIPED)
     assert mirror_error(body, mirror.others, mirror.signs, np.zeros(9)).max() < 1e-9
     place = body.joints.index(wrong)
     signs = [-sign if joint in (place, mirror.others[place]) else sign for joint, sign in enumerate(mirror.signs)]
-    error = mirror_error(body, mirror.others, signs, np.zeros(9))
-    assert wrong == "revolute_torso" or error.max() > 0.1
+    assert mirror_error(body, mirror.others, signs, np.zeros(9)).max() > 0.1
