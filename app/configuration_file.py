@@ -29,7 +29,7 @@ def read_configuration(path: Path) -> Experiment:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     given = data.get("experiment", data) if isinstance(data, Mapping) else data
     try:
@@ -40,7 +40,9 @@ def read_configuration(path: Path) -> Experiment:
             raise ValueError(f"{began[0]} belongs on the command line, as it says what one run begins with")
         given = {name: value for name, value in with_present_names(given).items() if name not in OF_ONE_RUN}
         preset = str(given.get("preset", "default"))
-        experiment = read_plain(_laid_over(to_plain(PRESETS.get(preset, PRESETS["default"])), given))
+        if preset not in PRESETS:
+            raise ValueError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        experiment = read_plain(_laid_over(to_plain(PRESETS[preset]), given))
         return experiment.with_schedule("adaptive") if experiment.adaptive_lr else experiment
     except ValueError as error:
         raise ValueError(f"{path}: {explain(Experiment, error)}") from None
@@ -58,6 +60,8 @@ def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any], section: str =
             if not isinstance(value, Mapping):
                 raise ValueError(f"{path} is a section, with flags of its own below it")
             result[name] = _laid_over(before, value, f"{path}.")
+        elif isinstance(before, list) and not isinstance(value, list):
+            raise ValueError(f"{path} is a list, such as {before}")
         else:
             result[name] = _number(value) if isinstance(before, float) else value
     return result

@@ -116,8 +116,13 @@ class Experiment:
 
     @property
     def robots(self) -> int:
-        """`num_envs`, once it is a number."""
-        assert self.num_envs != "auto"
+        """`num_envs`, once it is a number.
+
+        Raises:
+            ValueError: it is left to the memory of a GPU.
+        """
+        if self.num_envs == "auto":
+            raise ValueError("--num-envs auto is no number yet; give one")
         return self.num_envs
 
     @property
@@ -198,7 +203,8 @@ def read_plain(data: Mapping[str, Any]) -> Experiment:
         ValueError: a value is missing, unknown or of the wrong type.
     """
     try:
-        return dacite.from_dict(Experiment, dict(data), dacite.Config(cast=[tuple, Path], strict=True))
+        hooks = {Path: lambda path: Path(str(path))}
+        return dacite.from_dict(Experiment, dict(data), dacite.Config(cast=[tuple], type_hooks=hooks, strict=True))
     except (dacite.DaciteError, TypeError) as error:
         raise ValueError(str(error)) from None
 

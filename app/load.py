@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name
-from app.next_command import command
 from app.play_flags import PlayOptions
 from biped.env_config import EnvConfig
 from biped.robots.library import BIPED
@@ -13,7 +12,7 @@ from biped.robots.robot import Robot
 from biped.task.observations import observation_fields
 from configs.presets import PRESETS
 from ppo.checkpoint.folder import newest_checkpoint
-from ppo.checkpoint.run_folder import list_runs, newest_run_folder
+from ppo.checkpoint.run_folder import newest_run_folder, runs_by_age
 from ppo.checkpoint.sb3_model import CheckpointError, Sb3Model
 from ppo.checkpoint.sb3_zip import read_zip
 from ppo.checkpoint.vec_normalize import warn_of_normalization
@@ -32,7 +31,8 @@ class Checkpoint(NamedTuple):
 def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     """The checkpoint that the options name, or None where an agent that needs none finds none.
 
-    Without a run of one's own, and asking for nothing in particular, one sees the policy that comes with the project.
+    Where no run is named it is one of the newest run, whatever that is called; without a run of one's own, that of the
+    policy that comes with the project.
 
     Raises:
         ValueError: the file or a run cannot be found or read.
@@ -43,32 +43,24 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
         if warning is not None:
             print(warning, file=sys.stderr)
         return chosen
-    named = (options.exp_name, options.log_dir) != (PlayOptions.exp_name, PlayOptions.log_dir)
     try:
-        folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
-        return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
-    except CheckpointError:
-        message = f"{folder} holds no checkpoint that can be read; train first, or name one with --checkpoint"
+        if options.exp_name is None:
+            folder = next(iter(runs_by_age(options.log_dir)), None)
+        else:
+            folder = newest_run_folder(options.log_dir, options.exp_name, stored_name)
     except ValueError as error:
-        message = f"{error}; train first, or choose a run with --exp-name"
-        if not named:
-            print(explain_shipped_policy(options.log_dir))
-            return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
-    if named or options.agent == "trained":
-        raise ValueError(message)
-    return None
-
-
-def explain_shipped_policy(log_dir: Path) -> str:
-    """Why the policy of the project is shown, and how to see a run of another name where there are some."""
-    runs = list_runs(log_dir)
-    if runs is None:
-        return f"no run of yours in {log_dir} yet; this is the policy that comes with the project"
-    options = {"--exp-name": "NAME"} | ({} if log_dir == PlayOptions.log_dir else {"--log-dir": str(log_dir)})
-    return (
-        "no run has the default name; this is the policy that comes with the project\n"
-        f"to see one of yours: {command('play.py', options=options)}, newest first: {runs}"
-    )
+        raise ValueError(f"{error}; train first, or choose a run with --exp-name") from None
+    if folder is None:
+        if options.log_dir != PlayOptions.log_dir:
+            raise ValueError(f"no run in {options.log_dir} holds a checkpoint; train first, or leave out --log-dir")
+        if options.agent != "trained":
+            return None
+        print(f"no run of yours in {options.log_dir} yet; this is the policy that comes with the project")
+        return Checkpoint(SHIPPED_POLICY, read_zip(SHIPPED_POLICY))
+    try:
+        return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
+    except CheckpointError as error:
+        raise ValueError(f"{error}; train first, or name one with --checkpoint") from None
 
 
 def find_experiment(options: PlayOptions, checkpoint: Checkpoint | None) -> Experiment:

@@ -38,10 +38,9 @@ class PlayOptions:
     """What to watch, and how."""
 
     checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """Stable-Baselines3 zip to play; as the first word it needs no flag. If not given, the newest one of the newest
-    run."""
-    exp_name: Annotated[str, tyro.conf.arg(aliases=["-e"])] = "biped-walking-sb3-recurrentppo"
-    """Name of the run to take the newest checkpoint of."""
+    """Stable-Baselines3 zip to play; as the first word it needs no flag. If not given, the newest one of a run."""
+    exp_name: Annotated[str | None, tyro.conf.arg(metavar="NAME", aliases=["-e"])] = None
+    """Name of the run to take the newest checkpoint of. If not given, the run that was saved last."""
     log_dir: Path = Path("logs")
     """Folder that holds the runs."""
     agent: Literal["trained", "zero", "random"] = "trained"
@@ -218,8 +217,11 @@ class PlayOptions:
             raise ValueError("--disturbed says what --evaluate does to the robots; add --evaluate")
         if self.disturbed_as != "robust" and not self.disturbed:
             raise ValueError("--disturbed-as says how robots are disturbed; add --disturbed")
-        if self.heading is not None and (self.command is None or self.evaluate or self.steered):
-            raise ValueError("--heading is the way to face while following a --command in an episode; add --command")
+        if self.heading is not None and self.command is None:
+            raise ValueError("--heading is the way to face while following a --command; add --command")
+        for flag in ("evaluate", "web", "keyboard"):
+            if self.heading is not None and getattr(self, flag):
+                raise ValueError(f"--heading does not go together with --{flag}; leave out one of them")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
         if self.report is not None and not (self.evaluate or self.compare):
@@ -233,6 +235,8 @@ class PlayOptions:
         for flag, path, kind in (("--video", self.video, "film"), ("--report", self.report, "page")):
             if path is not None and path.exists() and not path.is_file():
                 raise ValueError(f"{flag} {path} is a device or a pipe, which cannot hold a {kind}; choose a file")
+        if self.json is not None and self.checkpoint is not None and self.json.resolve() == self.checkpoint.resolve():
+            raise ValueError(f"--json {self.json} is the checkpoint; choose another file")
         if self.report is not None and self.report == self.json:
             raise ValueError("--report and --json name the same file; choose another one for either")
 
@@ -263,7 +267,9 @@ def can_be_written(path: Path) -> bool:
     try:
         if path.is_dir():
             return False
-        return os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK)
+        if path.exists() and not path.is_file():
+            return os.access(path, os.W_OK)
+        return path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)
     except OSError:  # a name that is too long
         return False
 
@@ -283,8 +289,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    names = ("checkpoint", "exp_name", "log_dir", "simulator", "web", "keyboard", "seconds", "json", "compare")
-    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names, *WITHOUT_PAGE)
+    names = ("checkpoint", "exp_name", "log_dir", "simulator", "device", "web", "keyboard", "json", "compare")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names, *ONE_EPISODE, *WITHOUT_PAGE)
     for name in ("exp_name", "log_dir"):
         if name in given and given.get("checkpoint") is not None:
             fail(
@@ -296,10 +302,11 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     reported = given.get("report") is not None and not compared
     filmed = given.get("video") is not None or given.get("evaluate", False) or reported or compared
     display, steered = has_display(), given.get("web", False) or given.get("keyboard", False)
+    paged = not display and can_steer() and not given.get("device", "").startswith("cuda")
     default = PlayOptions(
         evaluate=reported,
         viewer=display and not filmed and not steered and given.get("simulator", "genesis") == "genesis",
-        web=not display and can_steer() and not given.keys() & {"web", "keyboard", "seconds", "json", *WITHOUT_PAGE},
+        web=paged and not given.keys() & {"web", "keyboard", "json", *ONE_EPISODE, *WITHOUT_PAGE},
     )
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
@@ -309,6 +316,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     return options
 
 
+ONE_EPISODE = ("seconds", "heading")
+"""What a page that nobody asked for would pass over."""
 WITHOUT_PAGE = ("viewer", "video", "report", "evaluate", "disturbed", "episodes", "num_envs")
 """What a page in a browser does not do: flags that exclude it."""
 WITHOUT_KEYS = ("web", *WITHOUT_PAGE[1:])
@@ -320,6 +329,8 @@ UNLIKE_DEFAULT = PlayOptions(
     video=Path("other"),
     evaluate=True,
     simulator="mujoco",
+    device="other",
+    heading=1.0,
     web=True,
     keyboard=True,
     viewer=True,

@@ -106,11 +106,14 @@ def name_to_find(experiment: Experiment, folder: Path) -> str:
 def next_command(experiment: Experiment, folder: Path, *, interrupted: bool) -> str:
     """What to type after a run that wrote to `folder`: resume, or see the result."""
     defaults, name = Experiment(), name_to_find(experiment, folder)
-    options = {
-        "--exp-name": name if name != defaults.exp_name else None,
-        "--log-dir": experiment.log_dir if experiment.log_dir != defaults.log_dir else None,
-    }
-    given = {flag: value for flag, value in options.items() if value is not None}
+    options: dict[str, object] = {}
+    # Without a name, play.py takes the newest run whatever it is called.
+    if not interrupted or name != defaults.exp_name:
+        options["--exp-name"] = name
+    if experiment.log_dir != defaults.log_dir:
+        options["--log-dir"] = experiment.log_dir
     return (
-        command("train.py", "--continue-training", options=given) if interrupted else command("play.py", options=given)
+        command("train.py", "--continue-training", options=options)
+        if interrupted
+        else command("play.py", options=options)
     )

@@ -100,7 +100,10 @@ def find_run(given: Mapping[str, Any], preset: Experiment) -> tuple[Experiment, 
         folder = newest_run_folder(log_dir, name, stored_name)
         _, model = newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr))
         if model.own_facts and "config" in model.own_facts:
-            stored = from_plain(model.own_facts["config"])
+            try:
+                stored = from_plain(model.own_facts["config"])
+            except ValueError as error:
+                fail(f"--continue-training: {folder}: {error}; start a new run from its model with --load-model")
             if given.get("preset", stored.preset) != stored.preset:
                 fail(
                     f"--preset {given['preset']}: the run in {folder} was started with --preset {stored.preset}; leave "

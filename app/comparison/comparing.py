@@ -19,7 +19,7 @@ from app.comparison.tables import (
     seeds_words,
 )
 from app.next_command import command
-from app.play_flags import PlayOptions
+from app.play_flags import PlayOptions, can_be_written
 from app.report.drawing import style
 from app.report.markup import escape, facts, items, paragraph
 from app.report.page import Section, figure, page
@@ -31,6 +31,9 @@ PAGE = Path("comparison.html")
 
 def compare(options: PlayOptions) -> int:
     """Write the page about the runs that the options name; returns the exit code."""
+    path = options.report or PAGE
+    if not can_be_written(path):
+        fail(f"{path} cannot be written; choose another file with --report")
     try:
         with about("--compare"):
             runs = find_runs(options.compare, options.log_dir, lambda line: print(line, file=sys.stderr))
@@ -41,7 +44,6 @@ def compare(options: PlayOptions) -> int:
         print(f"{group.label}: {', '.join(f'seed {run.experiment.seed}' for run in group.runs)}")
     for line in left_out_lines(grouping):
         print(line)
-    path = options.report or PAGE
     content = document(grouping, options, path).encode("utf-8", errors="replace")
     try:
         with atomic_write(path) as file:

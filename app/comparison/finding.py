@@ -24,7 +24,10 @@ def find_runs(words: Sequence[str], log_dir: Path, warn: Callable[[str], None]) 
     """
     runs: dict[Path, RunLog] = {}
     for word in words:
-        folders = folders_of(word, log_dir)
+        try:
+            folders = folders_of(word, log_dir)
+        except OSError as error:
+            raise ValueError(f"{error.filename or word}: {error.strerror or error}") from None
         complaints = []
         for folder in folders:
             try:

@@ -61,12 +61,13 @@ def read_run(folder: Path) -> RunLog:
         raise ValueError(f"{folder} cannot be read: {reason}") from None
     speeds = scalars.get(SPEED)
     if not speeds:
-        raise ValueError(f"{folder} holds a run that has logged nothing yet")
+        raise ValueError(f"{folder} holds a run that has logged nothing yet, or whose log is damaged")
     try:
         experiment = from_plain(plain)
+        seconds = training_seconds(speeds, experiment.robots * experiment.ppo.n_steps)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-    return RunLog(folder, experiment, scalars, training_seconds(speeds, experiment.robots * experiment.ppo.n_steps))
+    return RunLog(folder, experiment, scalars, seconds)
 
 
 def training_seconds(speeds: Sequence[tuple[int, float]], first: int) -> dict[int, float]:

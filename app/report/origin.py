@@ -60,7 +60,7 @@ def reproduce(options: PlayOptions, checkpoint: Checkpoint | None) -> str:
     flags += [] if options.deterministic else ["--no-deterministic"]
     if options.command is not None:
         # Three words, none of which may begin like a flag but as a number.
-        flags += ["--command", *(f"{part:g}" for part in options.command)]
+        flags += ["--command", *(repr(part).removesuffix(".0") for part in options.command)]
     return command("play.py", *flags, options={**words, "--report": options.report})
 
 

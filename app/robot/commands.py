@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.build import ENGINES, Engine
 from app.command_line import fail
+from app.play_flags import can_be_written
 from app.robot.checking import Picture, check_robot_file
 from app.robot.importing import DEPTH, FREQUENCY, import_model
 from ppo.program.one_line_parser import OneLineParser
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str], engines: Mapping[str, Engine] = ENGINES) -> i
             return import_model(options.model, options.output, options.crouch, options.frequency, force=options.force)
         simulators = tuple(engines) if options.simulator == "both" else (options.simulator,)
         file = options.picture or Path(f"{Path(options.robot).stem}_standing.png")
+        if not options.no_picture and not can_be_written(file):
+            raise ValueError(f"{file} cannot be written; choose a file in a folder that exists with --picture")
         picture = None if options.no_picture else Picture(file, engines["mujoco"])
         return check_robot_file(options.robot, {name: engines[name] for name in simulators}, picture)
     except ValueError as error:

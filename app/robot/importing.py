@@ -36,10 +36,9 @@ def import_model(name: str, output: Path | None, depth: float, frequency: float,
     """
     try:
         model = find_model(name, Path.cwd())
-    except ValueError:
-        if name.startswith(PACKAGE):
-            raise
-        raise ValueError(f"{name}: there is no such file; name a URDF or an MJCF") from None
+    except ValueError as error:
+        # There is no entry of that name yet.
+        raise ValueError(f"{str(error).removeprefix('model: ')}; name a URDF or an MJCF") from None
     if model.suffix not in (".urdf", ".xml"):
         raise ValueError(f"{name}: its name must end in .urdf or .xml (MJCF); convert it, or rename it")
     output = output or Path(f"{model.stem}.yaml")

@@ -1,12 +1,11 @@
 """A robot that holds its default pose for two seconds: does it stand, and what does it look like?"""
 
 import math
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import torch
+from PIL import Image
 
 from app.build import Engine
 from biped.robots.robot import Robot
@@ -64,19 +63,13 @@ def draw(engine: Engine, robot: Robot, state: State, file: Path) -> None:
         ValueError: nothing can be rendered here.
         OSError: the file cannot be written.
     """
-    # A simulation of its own, as in one with a camera the meshes of some models collide.
     simulator = engine.make(robot, 1, TRAINING, torch.device("cpu"), camera=True)
     try:
         simulator.reset(
             torch.ones(1, dtype=torch.bool), state.base_position, state.base_quaternion, state.joint_position
         )
-        frame = av.VideoFrame.from_ndarray(simulator.render(), format="rgb24")
+        picture = Image.fromarray(simulator.render())
     finally:
         simulator.close()
-    encoder = av.CodecContext.create("png", "w")
-    assert isinstance(encoder, av.VideoCodecContext)
-    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
-    encoder.time_base = frame.time_base = Fraction(1)
     with atomic_write(file) as target:
-        for packet in (*encoder.encode(frame), *encoder.encode(None)):
-            target.write(bytes(packet))
+        picture.save(target, "PNG")

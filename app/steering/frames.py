@@ -95,8 +95,8 @@ class History:
         """Have room for `seconds`; the names say how many columns the joints and the rewards are."""
         self.joints, self.rewards = tuple(joints), tuple(rewards)
         self._control_dt = control_dt
-        self._width = 8 + 2 * len(self.joints) + len(self.rewards)
-        self._rows = np.zeros((max(2, round(seconds / control_dt)), self._width))
+        width = 8 + 2 * len(self.joints) + len(self.rewards)
+        self._rows = np.zeros((max(2, round(seconds / control_dt)), width))
         self._filled = 0
 
     def add(self, frame: Frame) -> None:

@@ -1,10 +1,9 @@
 """One flag of `train.py` that a sweep varies: which values it may take, and how a command line says one of them."""
 
-import functools
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 from optuna.distributions import (
     BaseDistribution,
@@ -31,8 +30,6 @@ class Varied:
 
     flag: str
     """Without its dashes: `ppo.learning-rate`."""
-    ends: tuple[str, ...]
-    """The two ends of the range, or the choices."""
     distribution: BaseDistribution
 
     def words(self, value: Value) -> list[str]:
@@ -61,7 +58,7 @@ def read_varied(text: str, read: Callable[[list[str]], Experiment]) -> Varied:
         if isinstance(present, bool):
             raise ValueError(f"--{flag} is on or off; write {flag}=true,false")
         low, high = (value_of(read(_words(flag, end)), flag) for end in match.group(1, 2))
-        return Varied(flag, match.group(1, 2), _between(low, high, log=match[3] is not None))
+        return Varied(flag, _between(low, high, log=match[3] is not None))
     if len(set(choices)) < len(choices):
         raise ValueError("a value is given twice")
     if isinstance(present, bool) and not set(choices) <= set(SWITCH):
@@ -69,7 +66,7 @@ def read_varied(text: str, read: Callable[[list[str]], Experiment]) -> Varied:
     for choice in choices:
         read(_words(flag, choice, switch=isinstance(present, bool)))
     drawn = [choice == "true" for choice in choices] if isinstance(present, bool) else choices
-    return Varied(flag, choices, CategoricalDistribution(drawn))
+    return Varied(flag, CategoricalDistribution(drawn))
 
 
 def value_of(experiment: Experiment, flag: str) -> object:
@@ -81,12 +78,12 @@ def value_of(experiment: Experiment, flag: str) -> object:
     path = flag.replace("-", "_").split(".")
     if path[0] in SET_BY_SWEEP:
         raise ValueError(f"--{flag} cannot be varied")
-    try:
-        value: object = functools.reduce(getattr, path, experiment)
-    except AttributeError:
-        value = None
-        path = []
-    if not path or is_dataclass(value) or callable(value):
+    value: object = experiment
+    for name in path:
+        if not is_dataclass(value) or name not in (field.name for field in fields(value)):
+            raise ValueError(f"train.py has no flag --{flag}")
+        value = getattr(value, name)
+    if is_dataclass(value):
         raise ValueError(f"train.py has no flag --{flag}")
     return value
 

@@ -32,7 +32,7 @@ class RobotView:
     """
 
     def __init__(self, server: viser.ViserServer, robot: Robot, control_dt: float) -> None:
-        self._server, self._robot = server, robot
+        self._server = server
         self._size = robot.nominal_base_height
         self._weight = control_dt / (FOLLOWING_S + control_dt)
         self._eye = np.zeros(2)
@@ -56,10 +56,9 @@ class RobotView:
             fade_distance=30.0 * size,
         )
         self._base = scene.add_frame("/robot", show_axes=False)
-        self._links = read_links(robot.asset)
         paths: dict[str, str] = {}
         self._joints: list[tuple[viser.FrameHandle, Link, int]] = []
-        for link in self._links:
+        for link in read_links(robot.asset):
             paths[link.name] = f"{paths[link.parent] if link.parent else '/robot'}/{link.name}"
             frame = scene.add_frame(
                 paths[link.name],

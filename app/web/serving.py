@@ -6,7 +6,6 @@ import io
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import viser
 
@@ -41,7 +40,7 @@ def serve(session: Session, until: Callable[[], bool] = lambda: False) -> None:
         stack.callback(stop, server)
         chosen = None if session.checkpoint is None else session.checkpoint.path
         walker = loop.walker
-        checkpoints = Checkpoints(Path(options.log_dir), chosen)
+        checkpoints = Checkpoints(options.log_dir, chosen)
         try:
             page = Page(server, loop, walker.simulator.robot, walker.env.control_dt, checkpoints)
         except ValueError as error:

@@ -252,6 +252,10 @@ def find_model(name: str, folder: Path) -> Path:
         if spec is None or not spec.submodule_search_locations:
             raise ValueError(f"model: the package {module} is not installed: pip install {module.replace('_', '-')}")
         path = Path(next(iter(spec.submodule_search_locations))) / rest
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise ValueError(f"model: {path}: {error.strerror}") from None
+    if not found:
         raise ValueError(f"model: there is no file {path}")
     return path

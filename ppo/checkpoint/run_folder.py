@@ -20,12 +20,18 @@ def run_folders(log_dir: Path, name: str, name_in: Callable[[Path], str | None] 
         name: of the runs.
         name_in: tells from a folder's content the name that its run was started with, None where it does not say. A
             run that was called `walk_2` from the start is none of those called `walk`.
+
+    Raises:
+        ValueError: `log_dir` cannot be read.
     """
     numbered: list[tuple[int, Path]] = []
-    for path in log_dir.glob(f"{glob.escape(name)}*"):
-        match = re.fullmatch(re.escape(name) + r"(?:_(\d+))?", path.name)
-        if match and path.is_dir() and (match.group(1) is None or name_in(path) in (None, name)):
-            numbered.append((int(match.group(1) or 1), path))
+    try:
+        for path in log_dir.glob(f"{glob.escape(name)}*"):
+            match = re.fullmatch(re.escape(name) + r"(?:_(\d+))?", path.name)
+            if match and path.is_dir() and (match.group(1) is None or name_in(path) in (None, name)):
+                numbered.append((int(match.group(1) or 1), path))
+    except OSError as error:
+        raise ValueError(f"{log_dir}: {error.strerror or error}") from None
     return [path for _, path in sorted(numbered)]
 
 
@@ -73,17 +79,22 @@ def newest_run_folder(log_dir: Path, name: str, name_in: Callable[[Path], str | 
     raise ValueError(f"{message}; there are, newest first: {others}")
 
 
-def list_runs(log_dir: Path) -> str | None:
-    """The newest runs in the folder that hold a checkpoint, whatever they are called, in words; None without any."""
-    newest: list[tuple[float, str]] = []
+def runs_by_age(log_dir: Path) -> list[Path]:
+    """Folders that hold a checkpoint, whatever they are called, the newest one first; none if that cannot be told."""
+    newest: list[tuple[float, Path]] = []
     try:
         for folder in log_dir.iterdir():
             times = [path.stat().st_mtime for path in folder.glob("*.zip") if path.is_file()]
             if times:
-                newest.append((max(times), folder.name))
+                newest.append((max(times), folder))
     except OSError:
-        return None
-    names = [_printable(name) for _, name in sorted(newest, reverse=True)]
+        return []
+    return [folder for _, folder in sorted(newest, reverse=True)]
+
+
+def list_runs(log_dir: Path) -> str | None:
+    """The newest runs in the folder that hold a checkpoint, whatever they are called, in words; None without any."""
+    names = [_printable(folder.name) for folder in runs_by_age(log_dir)]
     more = len(names) - RUNS_TO_NAME
     return ", ".join(names[:RUNS_TO_NAME]) + (f" and {more} more" if more > 0 else "") if names else None
 

@@ -53,7 +53,7 @@ def test_the_newest_checkpoint_of_the_newest_run_is_played(capsys: pytest.Captur
 
 
 def test_without_checkpoint_flags_the_place_where_training_saves_is_searched() -> None:
-    assert (PlayOptions().exp_name, PlayOptions().log_dir) == (Experiment().exp_name, Experiment().log_dir)
+    assert PlayOptions().log_dir == Experiment().log_dir
 
 
 def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,22 +61,20 @@ def test_who_has_not_trained_sees_the_policy_of_the_project(capsys: pytest.Captu
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "no run of yours in logs yet; this is the policy that comes with the project"
     assert second.startswith(str(SHIPPED_POLICY))
-    save_model(Path("logs/biped-walking-sb3-recurrentppo/model_final.zip"), experiment=SMOKE)
-    targets("--seconds", "0.2")
+    assert "no run in runs holds a checkpoint" in fails(capsys, "--log-dir", "runs")
+    assert main(["--agent", "zero", "--seconds", "0.1"]) == 0
     assert "comes with the project" not in capsys.readouterr().out
 
 
-def test_who_has_trained_under_other_names_is_told_how_to_see_them(capsys: pytest.CaptureFixture[str]) -> None:
-    save_model(Path("logs/-x/model_final.zip"), experiment=SMOKE)
-    save_model(Path("logs/walk/model_final.zip"), experiment=SMOKE)
-    os.utime("logs/-x/model_final.zip", (0, 0))
+def test_who_names_no_run_sees_the_newest_whatever_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    for age, name in enumerate(("walk", "biped-walking-sb3-recurrentppo", "-x")):
+        path = Path("logs", name, "model_final.zip")
+        save_model(path, experiment=SMOKE)
+        os.utime(path, (1000 - age, 1000 - age))
     targets("--seconds", "0.2")
-    first, second, third, *_ = capsys.readouterr().out.splitlines()
-    assert first == "no run has the default name; this is the policy that comes with the project"
-    assert second.startswith("to see one of yours: ")
-    assert second.endswith("play.py --exp-name NAME, newest first: walk, -x")
-    assert third.startswith(str(SHIPPED_POLICY))
-    assert "there are, newest first: walk, -x" in fails(capsys, "--exp-name", "other")
+    assert capsys.readouterr().out.startswith("logs/walk/model_final.zip")
+    expected = "there are, newest first: walk, biped-walking-sb3-recurrentppo, -x"
+    assert expected in fails(capsys, "--exp-name", "other")
 
 
 def test_every_preset_can_be_named() -> None:

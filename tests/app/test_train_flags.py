@@ -302,7 +302,10 @@ def test_a_stored_configuration_that_no_longer_fits(capsys: pytest.CaptureFixtur
     plain = to_plain(SMOKE)
     plain["env"]["episode_length_s"] = -1.0
     save_model(path, own_facts={"config": plain}, num_timesteps=100)
-    assert "EnvConfig.episode_length_s" in refused(capsys, "--continue-training")
+    line = refused(capsys, "--continue-training")
+    assert f"logs/{DEFAULT.exp_name}: " in line
+    assert "EnvConfig.episode_length_s" in line
+    assert "start a new run from its model with --load-model" in line
     assert read_zip(path).num_timesteps == 100
 
 

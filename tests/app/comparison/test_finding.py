@@ -34,7 +34,7 @@ def test_a_run_that_has_logged_nothing_is_passed_over_among_others() -> None:
     shutil.rmtree("logs/b/RecurrentPPO_1")
     lines: list[str] = []
     assert [run.experiment.seed for run in find_runs(["logs"], LOGS, lines.append)] == [1]
-    assert lines == ["passed over: logs/b holds a run that has logged nothing yet"]
+    assert lines == ["passed over: logs/b holds a run that has logged nothing yet, or whose log is damaged"]
 
 
 def test_what_cannot_be_compared_is_said() -> None:

@@ -78,7 +78,7 @@ def test_a_file_is_replaced_only_on_request(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["none.urdf"], ["none.urdf", "no such file"]),
+        (["none.urdf"], ["none.urdf", "no file"]),
         (["package://no_such_package/a.xml"], ["no_such_package", "pip install"]),
         (["model.dae"], ["model.dae", ".urdf or .xml"]),
         (["broken.urdf"], ["broken.urdf", "cannot be read"]),

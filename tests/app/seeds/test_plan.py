@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from app.build import Parts
-from app.experiment import Experiment
 from app.seeds.plan import SeedRun, asked, plan, share_of_machine
 from configs.presets import SMOKE
 from tests.app.fake_engines import parts, save_model
@@ -102,7 +101,3 @@ def test_the_machine_is_shared(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert share_of_machine(training, count) == (share[0], 1)
     assert share_of_machine(training._replace(device=torch.device("cuda")), count).at_once == 1
-
-
-def test_the_number_of_seeds_is_no_part_of_a_run() -> None:
-    assert Experiment().seeds == 1

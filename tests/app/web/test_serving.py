@@ -78,6 +78,6 @@ def test_opening_it_to_the_network_is_warned_of(capsys: pytest.CaptureFixture[st
 
 def test_what_cannot_be_served_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--host 192.0.2.1" in fails(capsys, "--web", "--agent", "zero", "--host", "192.0.2.1")
-    assert "nothing.zip" in fails(capsys, "--web", "nothing.zip")
+    assert "cannot read nothing.zip" in fails(capsys, "nothing.zip", "--web")
     Path("logs/walk").mkdir(parents=True)
     assert "walk" in fails(capsys, "--web", "-e", "walk")
