@@ -15,7 +15,7 @@ from app.comparison.run_log import read_run, trials_of_examinations
 from app.seeds.plan import SeedRun
 from ppo.report.console import EnduringStream, format_duration
 
-PROGRESS = re.compile(r"[\d,]+/[\d,]+ steps \(|.* since the last update$")
+PROGRESS = re.compile(r"[\d,]+/[\d,]+ steps \(|.* so far$")
 """What a training says of its progress."""
 
 

@@ -180,8 +180,7 @@ class Console:
         now, began = self._clock(), self._history[-1][0]
         if self._phase and now - max(began, self._printed_at) >= self._plain_interval:
             self._printed_at = now
-            since = "start" if self._status is None else "last update"
-            self._stream.write(f"{self._phase}, {format_duration(now - began)} since the {since}\n")
+            self._stream.write(f"{self._phase}, {format_duration(now - began)} so far\n")
             self._stream.flush()
 
     def _time_left(self) -> float | None:

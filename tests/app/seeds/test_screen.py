@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from app.seeds.screen import Board, results
@@ -26,19 +27,21 @@ def test_in_a_file_every_line_says_whose_it_is() -> None:
     ]
 
 
-def test_on_a_terminal_progress_stays_in_its_line() -> None:
+@pytest.mark.parametrize("progress", [PROGRESS, "learning: step 3 of 40, 0:00:12 so far"])
+def test_on_a_terminal_progress_stays_in_its_line(progress: str) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     stream = Terminal()
     with Board(["seed 1", "seed 2"], stream) as board:
-        board.say("seed 1", PROGRESS)
+        board.say("seed 1", "training in logs/walk_seed1")
+        board.say("seed 1", progress)
         board.say("seed 1", "saved model.zip")
     shown = stream.getvalue()
     assert "seed 1: saved model.zip\n" in shown
-    assert "seed 1: 384" not in shown
-    assert f"seed 1  {PROGRESS}" in shown
+    assert f"seed 1: {progress}" not in shown
+    assert f"seed 1  {progress}" in shown
     assert "seed 2  waiting" in shown
 
 

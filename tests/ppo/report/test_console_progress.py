@@ -22,7 +22,7 @@ def test_what_is_waited_for_is_said_where_an_update_takes_long() -> None:
         stream.truncate(0)
         stream.seek(0)
     # Once in ten seconds, and not again before the next ten have passed.
-    assert lines == ["", "", "learning: step 3 of 40, 0:00:12 since the start\n", "", ""]
+    assert lines == ["", "", "learning: step 3 of 40, 0:00:12 so far\n", "", ""]
     console.update(status(50))
     clock.seconds += 60.0
     stream.truncate(0)
