@@ -87,7 +87,7 @@ class Trainer:
                 interrupted = self.signal.agreed() and learner.num_timesteps < self.budget.total_timesteps
                 states = learner.processes.gather(learner.process_state())
             except BaseException:
-                self.signal.ignore()
+                self.signal.end()
                 if learner.n_updates > first_update:
                     # The other processes may be gone or elsewhere, so nothing is asked of them here.
                     try:
@@ -96,7 +96,7 @@ class Trainer:
                         self.console.message(str(error))
                 raise
             # No signal ends the process before the model is on the disk.
-            self.signal.ignore()
+            self.signal.end()
             if interrupted and continued and learner.num_timesteps == first:
                 return self.signal.number
             try:

@@ -19,7 +19,7 @@ class AgreedSignal:
         self._processes = processes
         self._on_cuda = device.type != "cpu"
         self._received = False
-        self._ignored = False
+        self._ending = False
         self.number: int | None = None
         """Of the signal to stop at, the same in all processes once they have asked each other; None without one."""
 
@@ -29,17 +29,15 @@ class AgreedSignal:
         Raises:
             KeyboardInterrupt: it is the second one, which ends this process at once.
         """
-        if self._ignored:
-            return
         # One that another process got first is not a second.
-        if self._received:
+        if self._received and not self._ending:
             raise KeyboardInterrupt
         self._received = True
         self.number = self.number or number
 
-    def ignore(self) -> None:
-        """Take no further signal: what is being done is the last thing, and must be done."""
-        self._ignored = True
+    def end(self) -> None:
+        """Let signals only be noted from now on: what is being done is the last thing, and must be done."""
+        self._ending = True
 
     def agreed(self) -> bool:
         """Whether any process has got a signal; all of them ask at the same time."""
