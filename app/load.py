@@ -31,8 +31,8 @@ class Checkpoint(NamedTuple):
 def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     """The checkpoint that the options name, or None where an agent that needs none finds none.
 
-    Where no run is named it is one of the newest run, whatever that is called; without a run of one's own, that of the
-    policy that comes with the project.
+    Where no run is named it is one of the newest run, whatever that is called; without a run of one's own, the policy
+    that comes with the project.
 
     Raises:
         ValueError: the file or a run cannot be found or read.
@@ -60,6 +60,8 @@ def find_checkpoint(options: PlayOptions) -> Checkpoint | None:
     try:
         return Checkpoint(*newest_checkpoint(folder, CHECKPOINT_PREFIX, lambda line: print(line, file=sys.stderr)))
     except CheckpointError as error:
+        if options.agent != "trained" and options.exp_name is None:
+            return None
         raise ValueError(f"{error}; train first, or name one with --checkpoint") from None
 
 

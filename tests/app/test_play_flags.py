@@ -92,6 +92,8 @@ def test_a_run_with_nothing_but_broken_files(capsys: pytest.CaptureFixture[str])
     assert "model_final.zip" in warning
     assert "logs/walk" in error
     assert "--checkpoint" in error
+    # Who needs no checkpoint asks for none.
+    assert main(["--agent", "zero", "--seconds", "0.1"]) == 0
 
 
 @pytest.mark.parametrize(
