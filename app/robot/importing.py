@@ -34,11 +34,7 @@ def import_model(name: str, output: Path | None, depth: float, frequency: float,
         ValueError: the model cannot be read or is no robot on two legs, or there is such a file already.
         OSError: it cannot be written.
     """
-    try:
-        model = find_model(name, Path.cwd())
-    except ValueError as error:
-        # There is no entry of that name yet.
-        raise ValueError(f"{str(error).removeprefix('model: ')}; name a URDF or an MJCF") from None
+    model = find_model(name, Path.cwd())
     if model.suffix not in (".urdf", ".xml"):
         raise ValueError(f"{name}: its name must end in .urdf or .xml (MJCF); convert it, or rename it")
     output = output or Path(f"{model.stem}.yaml")

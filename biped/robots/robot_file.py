@@ -189,7 +189,11 @@ def robot_from_file(entries: RobotFile, path: Path) -> Robot:
     heights = entries.heights
     if not 0.0 < heights.lowest <= heights.low <= heights.standing:
         raise ValueError("heights must rise from above 0: lowest, low, standing")
-    model = ModelFile(find_model(entries.model, path.parent))
+    try:
+        model_path = find_model(entries.model, path.parent)
+    except ValueError as error:
+        raise ValueError(f"model: {error}") from None
+    model = ModelFile(model_path)
     feet = entries.feet.right, entries.feet.left
     for link in (entries.base, *(foot.link for foot in feet)):
         if link not in model.links:
@@ -246,16 +250,20 @@ def find_model(name: str, folder: Path) -> Path:
         path = (folder / name).resolve()
     else:
         module, _, rest = name.removeprefix(PACKAGE).partition("/")
-        if not module.isidentifier():
-            raise ValueError(f"model: {name} names no package; write {PACKAGE}<module>/<path>")
-        spec = importlib.util.find_spec(module)
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"{name} names no package; write {PACKAGE}<module>/<path>")
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError:
+            # Of `a.b` where there is no `a`, or it is no package.
+            spec = None
         if spec is None or not spec.submodule_search_locations:
-            raise ValueError(f"model: the package {module} is not installed: pip install {module.replace('_', '-')}")
+            raise ValueError(f"the package {module} is not installed: pip install {module.replace('_', '-')}")
         path = Path(next(iter(spec.submodule_search_locations))) / rest
     try:
         found = path.is_file()
     except OSError as error:
-        raise ValueError(f"model: {path}: {error.strerror}") from None
+        raise ValueError(f"{path}: {error.strerror}") from None
     if not found:
-        raise ValueError(f"model: there is no file {path}")
+        raise ValueError(f"there is no file {path}; name a URDF or an MJCF")
     return path

@@ -103,6 +103,7 @@ def both_feet(right: str, left: str, height: float = 0.0) -> dict[str, object]:
         (lambda entries: entries.update(torso="revolute_torso"), ["torso must be a list: [revolute_torso]"]),
         (lambda entries: entries.update(groups={"hip": "right_hip1"}), ["groups.hip must be a list: [right_hip1]"]),
         (lambda entries: entries.update(groups={"hip": []}), ["groups.hip is empty"]),
+        (lambda entries: entries.update(model="package://no.such.package/a.xml"), ["no.such.package", "pip install"]),
         (lambda entries: entries.update(model="package://./a.xml"), ["package://./a.xml", "<module>/<path>"]),
         (lambda entries: entries.update(feet=both_feet("right_foot", "right_foot")), ["both right_foot", "two links"]),
         (lambda entries: entries.update(feet=both_feet("right_foot", "left_foot", math.inf)), ["feet", "inf"]),
