@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import tyro
@@ -85,6 +86,21 @@ def parse(schema: type[T], default: T, arguments: Sequence[str], *, program: str
             fail(str(error))
     with _one_line_errors(schema, f" (see {program} --help)"):
         return tyro.cli(schema, prog=program, description=description, default=default, args=arguments)
+
+
+def can_be_written(path: Path) -> bool:
+    """A file called `path` can be created or replaced, or a device of that name be written to, as far as can be told.
+
+    Nothing is created.
+    """
+    try:
+        if path.is_dir():
+            return False
+        if path.exists() and not path.is_file():
+            return os.access(path, os.W_OK)
+        return path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)
+    except OSError:  # a name that is too long
+        return False
 
 
 @contextlib.contextmanager

@@ -167,6 +167,15 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - the tree holds anything YAML 
     return value
 
 
+def flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Flags and their values in a configuration as `to_plain` makes it."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from flat(value, f"{prefix}.{name}" if prefix else f"--{name}")
+    else:
+        yield prefix.replace("_", "-"), tree
+
+
 def changed_flags(before: Mapping[str, Any], after: Experiment) -> list[str]:
     """Names of the flags in which an experiment differs from a stored configuration, as `to_plain` makes it."""
     try:

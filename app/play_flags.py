@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from app.command_line import fail, flags_given, parse
+from app.command_line import can_be_written, fail, flags_given, parse
 from app.experiment import EngineName, PresetName
 from biped.examination.examination import WARMUP_S
 from ppo.value_ranges import Range, check_ranges
@@ -167,6 +167,10 @@ class PlayOptions:
                     f"--{name.replace('_', '-')} does not go together with --compare; leave out one of them"
                 )
 
+    def gives(self, name: str) -> bool:
+        """Whether an option is another than the default."""
+        return bool(getattr(self, name) != getattr(PlayOptions, name))
+
     @property
     def simulators(self) -> tuple[str, ...]:
         """Names of the engines to play in, once they are settled."""
@@ -197,16 +201,16 @@ class PlayOptions:
             self.check_engine(self.simulator)
         for steering, excluded in (("web", WITHOUT_PAGE), ("keyboard", WITHOUT_KEYS)):
             for name in excluded:
-                if getattr(self, steering) and getattr(self, name):
+                if getattr(self, steering) and self.gives(name):
                     flag = f"--{name.replace('_', '-')}"
                     raise ValueError(f"{flag} does not go together with --{steering}; leave out one of them")
         for name in ("host", "port"):
-            if not self.web and getattr(self, name) != getattr(PlayOptions, name):
+            if not self.web and self.gives(name):
                 raise ValueError(f"--{name} is for the page in a browser; add --web")
         if self.viewer and not has_display():
             raise ValueError("--viewer needs a display and there is none; record with --video walk.mp4 instead")
-        for name in ("viewer", "video", "episodes"):
-            if self.evaluate and getattr(self, name):
+        for name in ("viewer", "video", "episodes", "heading"):
+            if self.evaluate and self.gives(name):
                 asked = "--evaluate" if self.report is None else "--report"
                 raise ValueError(f"--{name} does not go together with {asked}; leave out one of them")
         if self.evaluate and self.duration <= WARMUP_S:
@@ -219,9 +223,6 @@ class PlayOptions:
             raise ValueError("--disturbed-as says how robots are disturbed; add --disturbed")
         if self.heading is not None and self.command is None:
             raise ValueError("--heading is the way to face while following a --command; add --command")
-        for flag in ("evaluate", "web", "keyboard"):
-            if self.heading is not None and getattr(self, flag):
-                raise ValueError(f"--heading does not go together with --{flag}; leave out one of them")
         if self.json is not None and not self.evaluate:
             raise ValueError("--json holds what --evaluate measures; add --evaluate")
         if self.report is not None and not (self.evaluate or self.compare):
@@ -259,21 +260,6 @@ class PlayOptions:
             )
 
 
-def can_be_written(path: Path) -> bool:
-    """A file called `path` can be created or replaced, or a device of that name be written to, as far as can be told.
-
-    Nothing is created.
-    """
-    try:
-        if path.is_dir():
-            return False
-        if path.exists() and not path.is_file():
-            return os.access(path, os.W_OK)
-        return path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)
-    except OSError:  # a name that is too long
-        return False
-
-
 def has_display() -> bool:
     """A window can be opened, as far as can be told without trying."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -289,8 +275,8 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words.insert(0, "--checkpoint")
-    names = ("checkpoint", "exp_name", "log_dir", "simulator", "device", "web", "keyboard", "json", "compare")
-    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names, *ONE_EPISODE, *WITHOUT_PAGE)
+    names = ("checkpoint", "exp_name", "log_dir", "simulator", "device", "web", "keyboard", "compare")
+    given = flags_given(PlayOptions, (PlayOptions(), UNLIKE_DEFAULT), words, *names, "seconds", "json", *WITHOUT_PAGE)
     for name in ("exp_name", "log_dir"):
         if name in given and given.get("checkpoint") is not None:
             fail(
@@ -306,7 +292,7 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     default = PlayOptions(
         evaluate=reported,
         viewer=display and not filmed and not steered and given.get("simulator", "genesis") == "genesis",
-        web=paged and not given.keys() & {"web", "keyboard", "json", *ONE_EPISODE, *WITHOUT_PAGE},
+        web=paged and not given.keys() & {"web", "keyboard", "seconds", "json", *WITHOUT_PAGE},
     )
     options = parse(PlayOptions, default, words, program="play.py", description=DESCRIPTION)
     try:
@@ -316,9 +302,7 @@ def read_command_line(arguments: Sequence[str]) -> PlayOptions:
     return options
 
 
-ONE_EPISODE = ("seconds", "heading")
-"""What a page that nobody asked for would pass over."""
-WITHOUT_PAGE = ("viewer", "video", "report", "evaluate", "disturbed", "episodes", "num_envs")
+WITHOUT_PAGE = ("viewer", "video", "report", "evaluate", "disturbed", "episodes", "num_envs", "heading")
 """What a page in a browser does not do: flags that exclude it."""
 WITHOUT_KEYS = ("web", *WITHOUT_PAGE[1:])
 """What a terminal does not do; it may have a window beside it."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.command_line import about, fail
+from app.command_line import about, can_be_written, fail
 from app.comparison.figures import learning_curves
 from app.comparison.finding import find_runs
 from app.comparison.groups import Group, Grouping, differences, group_runs
@@ -19,7 +19,7 @@ from app.comparison.tables import (
     seeds_words,
 )
 from app.next_command import command
-from app.play_flags import PlayOptions, can_be_written
+from app.play_flags import PlayOptions
 from app.report.drawing import style
 from app.report.markup import escape, facts, items, paragraph
 from app.report.page import Section, figure, page

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from app.comparison.run_log import RunLog
-from app.experiment import Experiment, to_plain
-from app.report.origin import flat
+from app.experiment import Experiment, flat, to_plain
 
 MOST = 6
 """Groups that a page tells apart."""

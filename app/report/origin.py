@@ -2,13 +2,13 @@
 
 import datetime
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from app.experiment import to_plain
+from app.experiment import flat, to_plain
 from app.load import Checkpoint
 from app.next_command import command
 from app.play_flags import PlayOptions
@@ -102,15 +102,6 @@ def task_words(session: Session) -> str:
         return f"of the checkpoint, trained with the preset {session.experiment.preset}{disturbed}"
     preset = session.experiment.preset
     return f"of the preset {preset}, as no checkpoint tells another{disturbed}"
-
-
-def flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Flags and their values in a configuration as `to_plain` makes it."""
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            yield from flat(value, f"{prefix}.{name}" if prefix else f"--{name}")
-    else:
-        yield prefix.replace("_", "-"), tree
 
 
 def configuration_section(session: Session) -> str:

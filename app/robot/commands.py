@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.build import ENGINES, Engine
-from app.command_line import fail
-from app.play_flags import can_be_written
+from app.command_line import can_be_written, fail
 from app.robot.checking import Picture, check_robot_file
 from app.robot.importing import DEPTH, FREQUENCY, import_model
 from ppo.program.one_line_parser import OneLineParser

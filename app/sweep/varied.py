@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 
 from optuna.distributions import (
     BaseDistribution,
@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from app.experiment import Experiment
+from app.experiment import Experiment, flat, to_plain
 
 Value = str | float | int | bool | None
 """Drawn for a flag: a number of a range, or a choice as it was typed."""
@@ -75,17 +75,12 @@ def value_of(experiment: Experiment, flag: str) -> object:
     Raises:
         ValueError: there is no such flag, or it is none of the search.
     """
-    path = flag.replace("-", "_").split(".")
-    if path[0] in SET_BY_SWEEP:
+    if flag.replace("-", "_") in SET_BY_SWEEP:
         raise ValueError(f"--{flag} cannot be varied")
-    value: object = experiment
-    for name in path:
-        if not is_dataclass(value) or name not in (field.name for field in fields(value)):
-            raise ValueError(f"train.py has no flag --{flag}")
-        value = getattr(value, name)
-    if is_dataclass(value):
+    values = dict(flat(to_plain(experiment)))
+    if f"--{flag}" not in values:
         raise ValueError(f"train.py has no flag --{flag}")
-    return value
+    return values[f"--{flag}"]
 
 
 def _between(low: object, high: object, *, log: bool) -> BaseDistribution:

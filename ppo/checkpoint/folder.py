@@ -65,7 +65,7 @@ class CheckpointFolder:
             newest = "no model was saved" if self.newest is None else f"the newest model is {self.newest}"
             if isinstance(error, CheckpointError):
                 raise CheckpointError(f"{error}; {newest}") from None
-            problem = f"{path} could not be saved ({error.strerror or error})"
+            problem = f"{path} could not be saved ({_reason(error)})"
             refuge = self._write_elsewhere(path.name, model)
             if refuge is not None:
                 raise CheckpointError(f"{problem}; it is in {refuge} instead") from None

@@ -49,6 +49,7 @@ from tests.end_to_end.command import assert_one_line_error, run_program
         (["--heading", "1"], ["--heading", "add --command"]),
         (["--heading", "1", "--command", "0.3", "0", "0", "--evaluate"], ["--heading", "--evaluate", "leave out"]),
         (["--heading", "1", "--command", "0.3", "0", "0", "--web"], ["--heading", "--web", "leave out"]),
+        (["--heading", "0", "--command", "0.3", "0", "0", "--keyboard"], ["--heading", "--keyboard", "leave out"]),
         (["--log-dir", 300 * "a"], ["no run in", "--log-dir"]),
         (["--log-dir", 300 * "a", "-e", "walk"], [": File name too long"]),
         (["--compare", 300 * "a"], ["--compare", "File name too long"]),
