@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ppo.cuda.side_by_side import side_by_side
 from ppo.layers import PYTORCH, Layers
 from ppo.normalization import ObservationNormalizer
 from ppo.recurrence import EpisodeStarts, EpisodicLSTM, LstmState
@@ -250,14 +251,24 @@ class RecurrentActorCritic(nn.Module):
             action: `[T, N, A]`.
         """
         features = self._features(observation)
-        latent = self.lstm_actor.sequence(features, state.actor, starts)
-        if self.lstm_critic is not None:
-            critic_latent = self.lstm_critic.sequence(features, state.critic, starts)
+
+        def act() -> tuple[Tensor, Tensor]:
+            latent = self.lstm_actor.sequence(features, state.actor, starts)
+            return latent, self._log_prob(self._mean(latent), action)
+
+        def judge() -> Tensor:
+            if self.lstm_critic is not None:
+                return self.value(self.lstm_critic.sequence(features, state.critic, starts))
+            assert self.critic is not None
+            return self.value(self.critic(features))
+
+        if self.config.critic == "shared":
+            latent, log_prob = act()
+            value = self.value(latent.detach())
         else:
-            critic_latent = latent.detach() if self.critic is None else self.critic(features)
-        log_prob = self._log_prob(self._mean(latent), action)
+            (_, log_prob), value = side_by_side(act, judge, features)
         entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
-        return EvaluatedActions(log_prob, entropy, self.value(critic_latent))
+        return EvaluatedActions(log_prob, entropy, value)
 
     def log_prob(self, observation: Tensor, state: LstmState, starts: EpisodeStarts, action: Tensor) -> Tensor:
         """Log-probability `[T, N]` as in `evaluate_actions`, without the critic; `state` is the actor's."""
