@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import dacite
 import tyro
-import yaml
 
 from biped.env_config import EnvConfig
 from biped.simulators.config import SimulationConfig
@@ -235,12 +234,3 @@ def _renamed(data: Mapping[str, Any], sections: Sequence[str], old: str, present
         return {**data, sections[0]: _renamed(section, sections[1:], old, present)}
     # Beside its new name, an old one is as unknown as any other word.
     return data if present in data else {present if name == old else name: value for name, value in data.items()}
-
-
-def stored_name(folder: Path) -> str | None:
-    """The name that the run in this folder was started with; None where its `config.yaml` does not say."""
-    try:
-        name = yaml.safe_load((folder / "config.yaml").read_text())["experiment"]["exp_name"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return None
-    return name if isinstance(name, str) else None

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name
+from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain
 from app.play_flags import PlayOptions
+from app.run_configuration import stored_name
 from biped.env_config import EnvConfig
 from biped.robots.library import BIPED
 from biped.robots.robot import Robot

@@ -1,37 +1,19 @@
 """What a run writes beside its checkpoints, and the command that finds it again."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
 from torch import Tensor
 
-from app.experiment import Experiment, stored_name
+from app.experiment import Experiment
 from app.filming.films import FILM_BYTES, most_films
 from app.next_command import command
-from ppo.checkpoint.atomic import atomic_write
+from app.run_configuration import stored_name
 from ppo.checkpoint.folder import WHOLE
 from ppo.checkpoint.run_folder import newest_run_folder
 from ppo.expectation import expected_speed
 from ppo.learner import Learner
 from ppo.report.logging import WandbConfig
-from ppo.report.provenance import describe_run
-
-
-def write_configuration(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the resolved configuration as `config.yaml`, and as `cfgs.pkl` for tools that expect it.
-
-    Returns:
-        What `config.yaml` says.
-    """
-    document = {"experiment": config, "run": describe_run()}
-    with atomic_write(folder / "config.yaml") as file:
-        file.write(yaml.safe_dump(document, sort_keys=False).encode())
-    with atomic_write(folder / "cfgs.pkl") as file:
-        pickle.dump(dict(config), file)
-    return document
 
 
 def wandb_config(experiment: Experiment, folder: Path) -> WandbConfig | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from app.command_line import asks_for_help, explain, fail, flags_given, parse
 from app.configuration_file import read_configuration
-from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, stored_name, to_plain
+from app.experiment import CHECKPOINT_PREFIX, Experiment, from_plain, to_plain
+from app.run_configuration import stored_name
 from configs.presets import PRESETS
 from ppo import processes as process_group
 from ppo.checkpoint.folder import newest_checkpoint

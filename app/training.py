@@ -22,7 +22,8 @@ from app.going_on import check_agreement, go_on
 from app.next_command import command
 from app.preparation import prepare
 from app.process_group import join_processes
-from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config, write_configuration
+from app.run_configuration import write_configuration
+from app.run_files import announce_checkpoints, announce_speed, next_command, wandb_config
 from app.seeds.plan import asked
 from app.seeds.training import train_seeds
 from biped.env import BipedEnv

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.comparison.run_log import RunLog, read_run
-from app.experiment import stored_name
+from app.run_configuration import stored_name
 from ppo.checkpoint.run_folder import CLAIM, list_runs, newest_run_folder
 
 

@@ -5,12 +5,10 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from app.examiner import examined_trials
 from app.experiment import Experiment, from_plain
+from app.run_configuration import read_configuration
 from biped.robots.robot_file import load_robot
-from ppo.checkpoint.run_folder import CLAIM
 from ppo.report.logging import read_log
 
 PASSED = ("eval/trials_passed", "eval/commands_passed")
@@ -51,14 +49,11 @@ def read_run(folder: Path) -> RunLog:
     Raises:
         ValueError: the folder holds no run, or none that has logged anything.
     """
+    plain = read_configuration(folder, "experiment")
     try:
-        plain = yaml.safe_load((folder / CLAIM).read_text(encoding="utf-8"))["experiment"]
         scalars = read_log(folder)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} holds no run: it has no {CLAIM}") from None
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or f"{CLAIM} is damaged"
-        raise ValueError(f"{folder} cannot be read: {reason}") from None
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be read: {error.strerror or error}") from None
     speeds = scalars.get(SPEED)
     if not speeds:
         raise ValueError(f"{folder} holds a run that has logged nothing yet, or whose log is damaged")

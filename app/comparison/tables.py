@@ -11,7 +11,8 @@ from app.comparison.groups import Group, differences
 from app.comparison.run_log import PASSED, RunLog
 from app.comparison.statistics import difference_interval, first_reached, mean_interval, spread
 from app.report.markup import escape, signed, table
-from app.report.origin import NAMES, fact, shown, training_run
+from app.report.origin import NAMES, fact, shown
+from app.run_configuration import training_run
 
 LAST_PART = 0.1
 """Share of a run's control steps, its last ones, whose return is averaged."""

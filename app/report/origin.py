@@ -3,7 +3,6 @@
 import datetime
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,9 +12,9 @@ from app.load import Checkpoint
 from app.next_command import command
 from app.play_flags import PlayOptions
 from app.report.markup import escape, facts, paragraph, table
+from app.run_configuration import training_run
 from app.session import Session
 from configs.presets import PRESETS
-from ppo.checkpoint.run_folder import CLAIM
 from ppo.report.provenance import describe_run
 
 NAMES = {
@@ -141,15 +140,6 @@ def versions_section(session: Session) -> str:
         else paragraph("What it was trained with is told by the folder of its run, in which it does not lie.")
     )
     return table(["", *told], rows, "versions and machine", "words") + (note if checkpoint else "")
-
-
-def training_run(folder: Path) -> dict[str, Any] | None:
-    """What `config.yaml` in a folder says about the process that trained; None where it says nothing of the kind."""
-    try:
-        run = yaml.safe_load((folder / CLAIM).read_text(encoding="utf-8"))["run"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return None
-    return run if isinstance(run, dict) and isinstance(run.get("packages"), dict) else None
 
 
 def fact(value: object) -> str:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from app.build import Parts
 from app.command_line import asks_for_help, explain, fail, flags_given
-from app.experiment import CHECKPOINT_PREFIX, Experiment, stored_name
+from app.experiment import CHECKPOINT_PREFIX, Experiment
 from app.preparation import Training, prepare
 from app.process_group import cpu_cores
+from app.run_configuration import stored_name
 from app.train_flags import UNLIKE_DEFAULT, starting_point
 from configs.presets import PRESETS
 from ppo.checkpoint.folder import newest_checkpoint

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.experiment import Experiment, to_plain
-from app.run_files import write_configuration
+from app.run_configuration import write_configuration
 from app.seeds.plan import asked
 from app.train_flags import read_command_line
 from configs.presets import CPU, DEFAULT, QUICK

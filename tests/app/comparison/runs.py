@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.experiment import Experiment, to_plain
-from app.run_files import write_configuration
+from app.run_configuration import write_configuration
 from configs.presets import SMOKE
 from ppo.report.logging import MetricsLogger
 
