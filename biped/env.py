@@ -79,7 +79,7 @@ class BipedEnv:
             self.rewards.needs,
             config.gait,
             config.harmonic_motion,
-            config.rewards.mean_time_constant,
+            config.rewards,
             robot,
             num_envs,
             self.control_dt,

@@ -11,6 +11,7 @@ from biped.task.buffers import Buffers
 from biped.task.gait import FootAlternation, GaitConfig
 from biped.task.harmonic_motion import HarmonicMotion, HarmonicMotionConfig
 from biped.task.mean_velocity import MeanVelocityError
+from biped.task.reward_terms import RewardParameters
 
 
 class RewardMemory(Buffers):
@@ -21,7 +22,7 @@ class RewardMemory(Buffers):
         needs: Collection[str],
         gait: GaitConfig,
         harmonic_motion: HarmonicMotionConfig,
-        mean_time_constant: float,
+        parameters: RewardParameters,
         robot: Robot,
         num_envs: int,
         control_dt: float,
@@ -40,7 +41,9 @@ class RewardMemory(Buffers):
                 harmonic_motion, tracked, default_joint_position, num_envs, control_dt
             )
         if "mean_velocity_error" in needs:
-            self.mean_velocity_error = MeanVelocityError(mean_time_constant, num_envs, control_dt, device)
+            self.mean_velocity_error = MeanVelocityError(
+                parameters.mean_time_constant, parameters.mean_settling_time, num_envs, control_dt, device
+            )
         unknown = torch.full((num_envs, 3), torch.nan, device=device)
         self._unknown = {
             "alternation": unknown[:, 0],
