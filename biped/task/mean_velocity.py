@@ -50,7 +50,7 @@ class MeanVelocityError(Buffers):
         # Unlike any command, NaN is what a robot was told before its episode.
         changed = (planar != self._command).any(dim=1)
         self._command = planar.clone()
-        self._settling = torch.where(changed, self._settling_steps, self._settling - 1).clamp(min=0)
+        self._settling = torch.where(changed, self._settling_steps, self._settling - 1)
         error = torch.lerp(self._error, velocity_error(state, command), self._rate)
         self._error = error.masked_fill((self._settling > 0).unsqueeze(1), 0.0)
         return self._error

@@ -33,7 +33,7 @@ class RewardParameters:
     """rad/s."""
     mean_time_constant: Annotated[float, Range(0.0, 1e6)] = 0.6
     """s; averages of the velocity forget with this time constant. About one period of the gait."""
-    mean_settling_time: Annotated[float, Range(0.0, 1e6)] = 1.0
+    mean_settling_time: Annotated[float, Range(0.0, 1e6)] = 0.0
     """s after a new command in which averages of the velocity count no error."""
     large_tilt_limit_deg: Annotated[float, Range(0.0, 1e6)] = 25.0
     """Degrees."""
