@@ -265,8 +265,11 @@ class RecurrentActorCritic(nn.Module):
         if self.config.critic == "shared":
             latent, log_prob = act()
             value = self.value(latent.detach())
-        else:
+        elif starts.on_host is None:
             (_, log_prob), value = side_by_side(act, judge, features)
+        else:
+            # Both read where the sequences are cut, which is sent to the device when it is needed first.
+            (_, log_prob), value = act(), judge()
         entropy = (0.5 + HALF_LOG_TWO_PI + self.log_std).sum().expand_as(log_prob)
         return EvaluatedActions(log_prob, entropy, value)
 

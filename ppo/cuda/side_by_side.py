@@ -25,8 +25,8 @@ def side_by_side(main: Callable[[], A], side: Callable[[], B], reads: Tensor) ->
     Args:
         main: launched where the caller's work is.
         side: launched beside it; its results may be used as any others.
-        reads: what `side` may keep for its gradients and nobody else. All else that it reads must be kept until they
-            are computed.
+        reads: what `side` may keep for its gradients and nobody else. All else that it reads must be there before, and
+            be kept until they are computed.
     """
     if not torch.version.cuda or not reads.is_cuda:
         return main(), side()
