@@ -41,21 +41,24 @@ class MeanVelocityError(Buffers):
         self._rate = control_dt / (control_dt + time_constant)
         self._settling_steps = torch.tensor(round(settling_time / control_dt), device=device)
         self._error = torch.zeros(num_envs, 3, device=device)
-        self._command = torch.full((num_envs, 2), torch.nan, device=device)
-        self._settling = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        settles = settling_time > 0.0
+        self._command = torch.full((num_envs, 2), torch.nan, device=device) if settles else None
+        self._settling = torch.zeros(num_envs, dtype=torch.int64, device=device) if settles else None
 
     def step(self, state: State, command: Tensor) -> Tensor:
         """Take in a control step under `command` `[N, 3]` and return the averages, `[N, 3]`: m/s, m/s and rad/s."""
-        planar = command[:, :2]
-        # Unlike any command, NaN is what a robot was told before its episode.
-        changed = (planar != self._command).any(dim=1)
-        self._command = planar.clone()
-        self._settling = torch.where(changed, self._settling_steps, self._settling - 1)
-        error = torch.lerp(self._error, velocity_error(state, command), self._rate)
-        self._error = error.masked_fill((self._settling > 0).unsqueeze(1), 0.0)
+        self._error = torch.lerp(self._error, velocity_error(state, command), self._rate)
+        if self._command is not None and self._settling is not None:
+            planar = command[:, :2]
+            # Unlike any command, NaN is what a robot was told before its episode.
+            changed = (planar != self._command).any(dim=1)
+            self._command = planar.clone()
+            self._settling = torch.where(changed, self._settling_steps, self._settling - 1)
+            self._error = self._error.masked_fill((self._settling > 0).unsqueeze(1), 0.0)
         return self._error
 
     def reset(self, mask: Tensor) -> None:
         """Begin anew, without an error, for the robots in `mask` `[N]` bool."""
         self._error.masked_fill_(mask.unsqueeze(-1), 0.0)
-        self._command.masked_fill_(mask.unsqueeze(-1), torch.nan)
+        if self._command is not None:
+            self._command.masked_fill_(mask.unsqueeze(-1), torch.nan)

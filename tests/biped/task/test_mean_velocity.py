@@ -81,3 +81,9 @@ def test_a_saved_average_goes_on_settling() -> None:
     restored.load_state_dict(average.state_dict())
     for _ in range(4):
         torch.testing.assert_close(restored.step(state, COMMAND), average.step(state, COMMAND), rtol=0.0, atol=0.0)
+
+
+def test_without_settling_no_more_is_remembered_than_the_average() -> None:
+    average = make_average()
+    average.step(moving([[1.0, 0.0, 0.0]] * 2, [[0.0, 0.0, 0.0]] * 2), COMMAND)
+    assert average.state_dict().keys() == {"_error"}
